@@ -1,0 +1,47 @@
+"""Sparse-coding models and the neural networks they imply.
+
+A CNN layer is a sparse-coding solver stopped after one step: state a problem (dictionary, prior), solve it for as
+long as you like, and read how far the one step is from the code. Public names load on first use.
+"""
+
+from __future__ import annotations
+
+import importlib
+
+__version__ = "0.1.0"
+
+#: public name -> module that defines it
+_HOME = {
+    **dict.fromkeys(
+        (
+            "AsymmetricLaplace", "ElasticNet", "Exponential", "Gamma", "Gaussian", "GroupLaplace", "HalfNormal", "Huber",
+            "Laplace", "LogSum", "Lp", "MCP", "NonNegative", "Prior", "SCAD", "SpikeSlab", "StudentT", "TopK",
+            "TruncatedExponential", "Uniform",
+        ),
+        "priors",
+    ),
+    **dict.fromkeys(("ConvDictionary", "Dictionary"), "dictionaries"),
+    "SparseCodingProblem": "problem",
+    **dict.fromkeys(
+        (
+            "CoordinateDescent", "FISTA", "ForwardTransform", "ISTA", "LCA", "Orthogonal", "Solution", "Solver",
+            "default_solver", "solve",
+        ),
+        "solvers",
+    ),
+    **dict.fromkeys(("ConvergenceWarning", "InputError", "InputTypeError"), "validation"),
+}  # fmt: skip
+
+__all__ = sorted(_HOME)
+
+
+def __getattr__(name):
+    if name in _HOME:
+        value = getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__():
+    return sorted({*globals(), *_HOME})

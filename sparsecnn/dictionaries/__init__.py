@@ -1,0 +1,6 @@
+"""Dictionaries: linear maps from codes to signals with exact adjoints and a measured Gram matrix."""
+
+from .convolutional import ConvDictionary
+from .dense import Dictionary, as_image_batch, unit_rows
+
+__all__ = ["ConvDictionary", "Dictionary", "as_image_batch", "unit_rows"]

@@ -1,0 +1,24 @@
+"""Engines: the few operations that have no standard elementwise name. The arrays that come in decide which runs."""
+
+from ..validation import InputTypeError
+from .base import ConvGeometry, Engine
+from .numpy_engine import ENGINE as _NUMPY
+
+__all__ = ["ConvGeometry", "Engine", "engine_for"]
+
+
+def engine_for(array):
+    """The engine that computes on this kind of array.
+
+    Raises
+    ------
+    InputTypeError
+        If no engine knows the array's library.
+    """
+    library = type(array).__module__.partition(".")[0]
+    if library == "numpy":
+        return _NUMPY
+    raise InputTypeError(
+        f"no engine computes on arrays of {library!r} ({type(array).__name__}); expected a NumPy array. "
+        "Convert with numpy.asarray(...)."
+    )

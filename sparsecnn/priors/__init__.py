@@ -1,0 +1,42 @@
+"""Sparse priors: one short class each, stated once with value, prox, derivative and dual."""
+
+from .base import Prior, SeparablePrior
+from .convex import (
+    AsymmetricLaplace,
+    ElasticNet,
+    Exponential,
+    Gamma,
+    Gaussian,
+    HalfNormal,
+    Huber,
+    Laplace,
+    NonNegative,
+    TruncatedExponential,
+    Uniform,
+)
+from .nonconvex import MCP, SCAD, LogSum, Lp, SpikeSlab, StudentT
+from .vector import GroupLaplace, TopK
+
+__all__ = [
+    "AsymmetricLaplace",
+    "ElasticNet",
+    "Exponential",
+    "Gamma",
+    "Gaussian",
+    "GroupLaplace",
+    "HalfNormal",
+    "Huber",
+    "Laplace",
+    "LogSum",
+    "Lp",
+    "MCP",
+    "NonNegative",
+    "Prior",
+    "SCAD",
+    "SeparablePrior",
+    "SpikeSlab",
+    "StudentT",
+    "TopK",
+    "TruncatedExponential",
+    "Uniform",
+]

@@ -1,0 +1,367 @@
+"""The contract of a sparse prior: value, prox (the activation), its derivative, and the dual side.
+
+A prior is stated through its penalty ``phi = -sigma^2 log p`` (constants dropped). Scalar priors write five
+short elementwise formulas; this module lines their parameters up with the codes and sums over coefficients.
+It knows nothing of dictionaries, problems or solvers.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import numbers
+
+import array_api_compat
+import numpy as np
+
+from ..validation import InputError, InputTypeError
+
+
+def _float_codes(codes, name="codes"):
+    """Return ``(namespace, floating array)``; integers, lists and booleans become float64."""
+    if isinstance(codes, np.ma.MaskedArray):
+        raise InputTypeError(f"{name} is a masked array, whose mask a prior cannot honour. Use {name}.filled(0).")
+    if not array_api_compat.is_array_api_obj(codes):
+        codes = np.asarray(codes)
+    xp = array_api_compat.array_namespace(codes)
+    if not xp.isdtype(codes.dtype, "real floating"):
+        if not xp.isdtype(codes.dtype, ("bool", "integral")):
+            raise InputTypeError(f"{name} has dtype {codes.dtype}; expected real numbers.")
+        codes = xp.astype(codes, xp.float64)
+    return xp, codes
+
+
+def _is_scalar_product(shape, codes_shape):
+    """Whether parameters of this shape belong to one sample without a batch axis."""
+    return len(shape) > 0 and tuple(shape) == tuple(codes_shape)
+
+
+class Prior:
+    """A negative log-density over codes, up to scale: ``phi(z) = -sigma^2 log p(z)``.
+
+    Subclasses are frozen dataclasses whose fields are the parameters: a number, or an array aligned with
+    the codes from the first axis after the batch (``(n_atoms,)`` is one value per atom or feature map).
+
+    Attributes
+    ----------
+    is_convex, is_separable, is_nonnegative, is_sparse, is_proper : bool
+        Whether the penalty is convex; a sum over coefficients; infinite for negative codes; has exact zeros
+        as an interval of inputs (a dead zone); is the negative logarithm of an integrable density.
+    is_homogeneous : bool
+        Whether ``phi(s z) = s phi(z)`` for all ``s > 0`` (then a closed form calibrates the forward transform).
+    formula, support : str or tuple
+        The penalty of one coefficient in the grammar of ``SymbolicPrior``, and where it is finite.
+    """
+
+    is_convex = True
+    is_separable = True
+    is_nonnegative = False
+    is_sparse = True
+    is_proper = True
+    is_homogeneous = False
+    formula = ""
+    support = "real"
+    #: parameters that may be negative / must be strictly positive; the others must be >= 0
+    _signed: tuple[str, ...] = ()
+    _positive: tuple[str, ...] = ()
+    #: exponent e of each parameter in ``scaled``: parameter * s**e
+    _scaling: dict[str, float] = {}
+
+    # -- parameters ---------------------------------------------------------------------------------
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        dataclasses.dataclass(frozen=True, eq=False, repr=False)(cls)
+
+    def __post_init__(self):
+        for name in self.parameters:
+            object.__setattr__(self, name, self._checked(name, getattr(self, name)))
+
+    @property
+    def parameters(self):
+        """dict: the real-valued parameters by name, in the order of the constructor."""
+        return {
+            field.name: getattr(self, field.name) for field in dataclasses.fields(self) if field.name in self._scaling
+        }
+
+    def _checked(self, name, value):
+        label = f"{type(self).__name__}({name}=...)"
+        if isinstance(value, np.ma.MaskedArray):
+            raise InputTypeError(f"{label} is a masked array; expected numbers. Fill it first.")
+        if not isinstance(value, numbers.Real) or isinstance(value, bool):
+            try:
+                array = np.asarray(value)
+            except (TypeError, ValueError):
+                array = np.empty(0, dtype=object)
+            if array.dtype.kind not in "fiu":
+                raise InputTypeError(
+                    f"{label} is {value!r}; expected a number or an array of numbers aligned with the codes."
+                )
+            if array.size == 0:
+                raise InputError(f"{label} is empty; expected one value, or one per atom.")
+            value = float(array) if array.ndim == 0 else np.array(array, dtype=np.float64)
+        else:
+            value = float(value)
+        wanted = (
+            "finite numbers"
+            if name in self._signed
+            else ("positive finite numbers" if name in self._positive else "finite numbers >= 0")
+        )
+        low = np.min(value)
+        wrong = (name not in self._signed and low < 0) or (name in self._positive and low <= 0)
+        if wrong or not np.all(np.isfinite(value)):
+            hint = "Exponential, AsymmetricLaplace and TruncatedExponential allow negative rates."
+            raise InputError(f"{label} is {_short(value)}; expected {wanted}." + (f" {hint}" if name == "lam" else ""))
+        if isinstance(value, np.ndarray):
+            value.setflags(write=False)
+        return value
+
+    def _aligned(self, xp, codes):
+        """The parameters, reshaped so that they broadcast from the first axis after the batch."""
+        return [_align(xp, name, value, codes) for name, value in self.parameters.items()]
+
+    def __repr__(self):
+        inside = ", ".join(f"{f.name}={_short(getattr(self, f.name))}" for f in dataclasses.fields(self))
+        return f"{type(self).__name__}({inside})"
+
+    def restricted(self, index):
+        """The prior of the coefficients ``index`` (integers along the first axis after the batch)."""
+        changed = {name: value[index] for name, value in self.parameters.items() if isinstance(value, np.ndarray)}
+        return dataclasses.replace(self, **changed) if changed else self
+
+    def scaled(self, s):
+        """The prior of codes measured in units of ``s``: ``phi(s z) / s^2``, up to a constant.
+
+        Parameters
+        ----------
+        s : float
+            Positive unit.
+
+        Returns
+        -------
+        Prior
+            Solving the problem ``(x / s, scaled prior)`` gives the codes divided by ``s``.
+        """
+        if not (np.isfinite(s) and s > 0):
+            raise InputError(f"s is {s}; expected a positive number, the unit of the codes.")
+        largest = np.finfo(np.float64).max
+        changed = {}
+        for name, value in self.parameters.items():
+            with np.errstate(over="ignore", under="ignore"):
+                for factor in _power_factors(s, self._scaling_of(name)):
+                    value = np.clip(value * factor, -largest, largest)
+            if name in self._positive:
+                value = np.maximum(value, np.finfo(np.float64).tiny)
+            changed[name] = value
+        return dataclasses.replace(self, **changed)
+
+    def _scaling_of(self, name):
+        return self._scaling[name]
+
+    # -- the contract -------------------------------------------------------------------------------
+    def value(self, codes):
+        """Penalty of each sample, ``phi(z)``; ``inf`` outside the support.
+
+        Parameters
+        ----------
+        codes : array, shape (n_samples, ...)
+            Codes, batch first. A 1-D array is a batch of scalar codes.
+
+        Returns
+        -------
+        array, shape (n_samples,)
+        """
+        raise NotImplementedError
+
+    def prox(self, v, step=1.0, out=None):
+        """Proximal operator: ``argmin_z 1/2 ||v - z||^2 + step * phi(z)`` - the activation of the layer.
+
+        Parameters
+        ----------
+        v : array, shape (n_samples, ...)
+            Points, batch first; never modified (unless it is ``out``).
+        step : float or array
+            Step size, > 0; an array must broadcast against ``v``.
+        out : array, optional
+            Where to write the result (may be ``v``).
+
+        Returns
+        -------
+        array, shape of ``v``
+        """
+        raise NotImplementedError
+
+    def prox_vjp(self, v, step, grad):
+        """Vector-Jacobian product of ``prox`` in ``v``, in the parameters and in the step.
+
+        The prox is the gradient of a convex potential, so its Jacobian is symmetric and this is also the
+        Jacobian-vector product.
+
+        Parameters
+        ----------
+        v : array, shape (n_samples, ...)
+        step : float
+        grad : array, shape of ``v``
+            Gradient of some loss in the prox's output.
+
+        Returns
+        -------
+        dv : array, shape of ``v``
+        dparams : dict
+            Gradients keyed like the parameters (each with its parameter's shape), and ``"step"``.
+        """
+        raise NotImplementedError
+
+    def conjugate(self, v):
+        """Convex conjugate of each sample, ``sup_z <v, z> - phi(z)``; ``inf`` outside its domain."""
+        raise NotImplementedError
+
+    def feasible_fraction(self, start, direction):
+        """Largest ``t`` in [0, 1] with ``start + t * direction`` in the conjugate's domain, per sample."""
+        raise NotImplementedError
+
+
+class SeparablePrior(Prior):
+    """A prior that is a sum over coefficients; subclasses write elementwise formulas.
+
+    The hooks receive the namespace, the array and the aligned parameters in constructor order:
+    ``_value(xp, z, *params)``, ``_prox(xp, v, step, *params)``, ``_partials(xp, v, step, z, *params)`` returning
+    ``dz/dv`` and a dict of ``dz/dparameter`` (with ``"step"``), and, when convex, ``_conjugate(xp, v, *params)``
+    on the domain ``[low, high]`` that ``_domain(*params)`` returns.
+    """
+
+    def value(self, codes):  # noqa: D102 - the contract's docstring is Prior.value
+        xp, z = _float_codes(codes)
+        if z.dtype == xp.float32:
+            z = xp.astype(z, xp.float64)
+        elementwise = self._value(xp, z, *self._aligned(xp, z))
+        outside = self._outside(xp, z)
+        if outside is not None:
+            elementwise = xp.where(outside, xp.inf, elementwise)
+        return _sum_per_sample(xp, elementwise, self)
+
+    def prox(self, v, step=1.0, out=None):  # noqa: D102
+        xp, v = _float_codes(v, "v")
+        step = _checked_step(step)
+        result = self._prox(xp, v, step, *self._aligned(xp, v))
+        if out is None:
+            return result
+        out[...] = result
+        return out
+
+    def prox_vjp(self, v, step, grad):  # noqa: D102
+        xp, v = _float_codes(v, "v")
+        step = _checked_step(step)
+        params = self._aligned(xp, v)
+        z = self._prox(xp, v, step, *params)
+        slope, partials = self._partials(xp, v, step, z, *params)
+        gradients = {name: _reduce_like(xp, grad * partials[name], value) for name, value in self.parameters.items()}
+        gradients["step"] = _reduce_like(xp, grad * partials["step"], step)
+        return grad * slope, gradients
+
+    def conjugate(self, v):  # noqa: D102
+        xp, v = _float_codes(v, "v")
+        if not self.is_convex:
+            raise InputTypeError(
+                f"{type(self).__name__} is not convex, so its conjugate gives no duality gap; "
+                "use the fixed-point residual of the problem instead."
+            )
+        low, high = self._domain(*self._aligned(xp, v))
+        inside = (v >= low) & (v <= high)
+        elementwise = self._conjugate(xp, xp.clip(v, low, high), *self._aligned(xp, v))
+        return _sum_per_sample(xp, xp.where(inside, elementwise, xp.inf), self)
+
+    def conjugate_inside(self, v):
+        """Conjugate after clipping ``v`` into the closed domain (for dual points feasible up to rounding)."""
+        xp, v = _float_codes(v, "v")
+        params = self._aligned(xp, v)
+        clipped = xp.clip(v, *self._domain(*params))
+        return _sum_per_sample(xp, self._conjugate(xp, clipped, *params), self)
+
+    def dual_domain(self, codes):
+        """Bounds ``(low, high)`` of the conjugate's domain, broadcastable against ``codes``."""
+        xp, codes = _float_codes(codes)
+        return self._domain(*self._aligned(xp, codes))
+
+    def feasible_fraction(self, start, direction):  # noqa: D102
+        xp, direction = _float_codes(direction, "direction")
+        low, high = self._domain(*self._aligned(xp, direction))
+        bound = xp.where(direction > 0, high, low)
+        moving = direction != 0
+        room = xp.where(moving, bound - start, xp.inf) / xp.where(moving, direction, 1.0)
+        room = xp.clip(xp.astype(room, direction.dtype), 0.0, 1.0)
+        axes = tuple(range(1, room.ndim))
+        return xp.min(room, axis=axes) if axes else room
+
+    # -- hooks with a default -----------------------------------------------------------------------
+    def _outside(self, xp, z):
+        return z < 0 if self.is_nonnegative else None
+
+    def _value(self, xp, z, *params):
+        raise NotImplementedError
+
+    def _prox(self, xp, v, step, *params):
+        raise NotImplementedError
+
+    def _partials(self, xp, v, step, z, *params):
+        raise NotImplementedError
+
+    def _conjugate(self, xp, v, *params):
+        """Zero: the penalty is positively homogeneous, so its conjugate is the indicator of the domain."""
+        return xp.zeros_like(v)
+
+    def _domain(self, *params):
+        raise NotImplementedError
+
+
+# -- alignment ------------------------------------------------------------------------------------------
+def _align(xp, name, value, codes):
+    if not isinstance(value, np.ndarray):
+        return value
+    if _is_scalar_product(value.shape, codes.shape):
+        shape = value.shape
+    else:
+        free = codes.ndim - 1 - value.ndim
+        if free < 0 or tuple(codes.shape[1 : 1 + value.ndim]) != value.shape:
+            raise InputError(
+                f"{name} has shape {value.shape} but the codes have shape {tuple(codes.shape)}, batch first; "
+                f"expected a number, ({codes.shape[1] if codes.ndim > 1 else 1},) for one per atom, or the full "
+                "shape of one sample."
+            )
+        shape = value.shape + (1,) * free
+    return xp.asarray(value.reshape(shape), dtype=codes.dtype, device=array_api_compat.device(codes))
+
+
+def _sum_per_sample(xp, elementwise, prior):
+    single = any(isinstance(p, np.ndarray) and p.shape == tuple(elementwise.shape) for p in prior.parameters.values())
+    axes = tuple(range(0 if single else 1, elementwise.ndim))
+    return xp.sum(elementwise, axis=axes) if axes else elementwise
+
+
+def _reduce_like(xp, array, parameter):
+    """Sum ``array`` over the axes along which ``parameter`` was broadcast."""
+    if not hasattr(parameter, "shape") or parameter.ndim == 0:
+        return xp.sum(array)
+    if _is_scalar_product(parameter.shape, array.shape):
+        return array
+    trailing = tuple(range(1 + parameter.ndim, array.ndim))
+    return xp.sum(array, axis=(0,) + trailing)
+
+
+def _power_factors(s, exponent):
+    """``s**exponent`` as factors that neither overflow nor underflow on their own."""
+    whole = int(math.trunc(exponent))
+    factors = [s if whole > 0 else 1.0 / s] * abs(whole)
+    return factors + ([s ** (exponent - whole)] if exponent != whole else [])
+
+
+def _checked_step(step):
+    smallest = step if isinstance(step, float | int) else np.min(np.asarray(step))
+    if not smallest > 0:
+        raise InputError(f"step is {_short(step)}; expected a positive number, such as 1 / lipschitz.")
+    return float(step) if isinstance(step, int) else step
+
+
+def _short(value):
+    if isinstance(value, np.ndarray):
+        return f"array of shape {value.shape} in [{value.min():.4g}, {value.max():.4g}]"
+    return f"{value:g}" if isinstance(value, float) else repr(value)

@@ -1,0 +1,87 @@
+"""Solvers of one sparse-coding problem. They differ in how long they run; all return the same certificates."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import NamedTuple
+
+from .base import Checkpoint, Solution, Solver
+from .coordinate_descent import CoordinateDescent
+from .forward import ForwardTransform, Orthogonal
+from .lca import LCA
+from .proximal_gradient import FISTA, ISTA
+
+__all__ = [
+    "FISTA",
+    "ISTA",
+    "LCA",
+    "Checkpoint",
+    "Choice",
+    "CoordinateDescent",
+    "ForwardTransform",
+    "Orthogonal",
+    "Solution",
+    "Solver",
+    "default_solver",
+    "solve",
+]
+
+
+class Choice(NamedTuple):
+    """A solver, and the sentence that says why it was chosen."""
+
+    solver: Solver
+    reason: str
+
+
+def default_solver(problem):
+    """The solver that ``solve`` would use, and why.
+
+    Parameters
+    ----------
+    problem : SparseCodingProblem
+
+    Returns
+    -------
+    Choice
+        ``solver`` and ``reason``.
+    """
+    masked = problem.mask is not None and not problem.mask.all()
+    if problem.dictionary.is_orthonormal and not masked:
+        return Choice(Orthogonal(), "the dictionary is orthonormal, so one step is the exact code")
+    if problem.prior.is_convex:
+        why = "a mask breaks orthonormality" if problem.dictionary.is_orthonormal else "the atoms overlap"
+        return Choice(
+            FISTA(max_iter=10_000), f"the prior is convex and {why}: accelerated proximal gradient with a gap"
+        )
+    return Choice(ISTA(max_iter=10_000), "the prior is not convex: plain proximal gradient, to a stationary point")
+
+
+def solve(problem, *, tol=1e-6, max_iter=None, start=None):
+    """Solve with the default solver.
+
+    Parameters
+    ----------
+    problem : SparseCodingProblem
+    tol : float
+        Relative duality gap (fixed-point residual for non-convex priors) for every sample.
+    max_iter : int, optional
+        Iteration limit; the default solver's own if None.
+    start : array-like, optional
+        Warm start.
+
+    Returns
+    -------
+    Solution
+
+    Examples
+    --------
+    >>> import sparsecnn as sc
+    >>> problem = sc.SparseCodingProblem([[1.0, 0.0]], sc.Dictionary([[1.0, 0.0], [0.6, 0.8]]), sc.Exponential(0.2))
+    >>> sc.solve(problem).codes.round(4)
+    array([[0.8, 0. ]])
+    """
+    solver = default_solver(problem).solver
+    if not isinstance(solver, Orthogonal):
+        solver = dataclasses.replace(solver, tol=tol, max_iter=solver.max_iter if max_iter is None else max_iter)
+    return solver.solve(problem, start)

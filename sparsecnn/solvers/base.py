@@ -1,0 +1,332 @@
+"""What every solver shares: stopping on certificates, blocks and threads, history, and the ``Solution``.
+
+A solver writes only ``iterates``; when to stop is decided here, for each sample on its own.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import dataclasses
+import os
+import warnings
+from typing import NamedTuple
+
+import numpy as np
+
+from ..problem import SparseCodingProblem
+from ..validation import ConvergenceWarning, InputError, InputTypeError, as_float_array, as_integer, as_number
+
+#: A block of samples is run to convergence before the next, so that its arrays stay in the cache.
+_BLOCK_NUMBERS, _BLOCK_ROWS = 1 << 19, 512
+#: float32 iterates cannot be trusted below this gap; the rest of the way is done in float64.
+_FLOAT32_FLOOR = 1e-4
+
+
+class Checkpoint(NamedTuple):
+    """Certificates after ``n_iter`` iterations, one float64 number per sample (finished samples keep their last)."""
+
+    n_iter: int
+    objective: np.ndarray
+    gap: np.ndarray
+    residual: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class Solution:
+    """Codes with their certificates.
+
+    Attributes
+    ----------
+    codes : array, shape (n_samples, *code_shape)
+    objective : array, shape (n_samples,)
+        Energy, float64.
+    gap : array, shape (n_samples,)
+        Relative duality gap: ``(E(z) - lower bound) / max(E(z), E(0))``, float64; nan when the prior is not
+        convex.
+    residual : array, shape (n_samples,)
+        Relative fixed-point residual of the proximal-gradient step, float64.
+    n_iter : array of int, shape (n_samples,)
+    converged : array of bool, shape (n_samples,)
+    certificate : {"relative duality gap", "fixed-point residual"}
+        What ``converged`` was decided on. A small residual says stationary, not globally optimal.
+    history : tuple of Checkpoint
+        Certificates at the iterations that were certified.
+    solver : Solver
+    dual_gap : array, shape (n_samples,)
+        Absolute duality gap; ``sqrt(2 dual_gap)`` bounds the distance of the reconstruction from the exact code's.
+    """
+
+    codes: np.ndarray
+    objective: np.ndarray
+    gap: np.ndarray
+    n_iter: np.ndarray
+    converged: np.ndarray
+    history: tuple[Checkpoint, ...]
+    solver: Solver
+    residual: np.ndarray
+    dual_gap: np.ndarray
+    certificate: str
+
+    def __repr__(self):
+        worst = self.gap if self.certificate == "relative duality gap" else self.residual
+        return (
+            f"Solution({len(self.codes)} samples by {self.solver!r}: {int(self.converged.sum())} converged, "
+            f"worst {self.certificate} {np.max(worst):.2e})"
+        )
+
+
+class Solver:
+    """Immutable settings whose ``iterates`` yields codes; stopping, history and certificates are the base's.
+
+    Subclasses are frozen dataclasses with the fields ``tol`` and ``max_iter``.
+    """
+
+    tol: float
+    max_iter: int
+    warns = True
+
+    def __post_init__(self):
+        name = type(self).__name__
+        as_number(self.tol, f"{name}(tol=...)", minimum=0.0)
+        as_integer(self.max_iter, f"{name}(max_iter=...)")
+
+    def iterates(self, problem, start):
+        """Yield codes, one array per iteration, for ever.
+
+        Parameters
+        ----------
+        problem : SparseCodingProblem
+        start : array, shape ``problem.shape``, or None for zero codes
+            Never modified.
+
+        Yields
+        ------
+        codes : array
+            Codes of the samples still under way. ``keep = yield codes`` receives a boolean array when some samples are
+            finished; the solver may shrink its arrays to ``keep`` (and then yields fewer codes) or ignore it.
+        """
+        raise NotImplementedError
+
+    def check(self, problem):
+        """Refuse a problem this solver is not made for, with a sentence that names one that fits.
+
+        Raises
+        ------
+        InputError
+        """
+        if not isinstance(problem, SparseCodingProblem):
+            raise InputTypeError(f"problem is {problem!r}; expected SparseCodingProblem(x, dictionary, prior).")
+
+    def solve(self, problem, start=None):
+        """Run until every sample is certified to ``tol`` or ``max_iter`` iterations are spent.
+
+        Parameters
+        ----------
+        problem : SparseCodingProblem
+        start : array-like, shape ``problem.shape``, optional
+            Warm start; left untouched.
+
+        Returns
+        -------
+        Solution
+
+        Warns
+        -----
+        ConvergenceWarning
+            Once, with the worst measured certificate, if some samples did not reach ``tol``.
+        """
+        self.check(problem)
+        start = _checked_start(problem, start)
+        if problem.prior.is_convex:
+            problem.dual_interior  # noqa: B018 - found once here, not once in every thread
+        blocks = _blocks(problem)
+        runs = _in_threads(lambda block: self._solve_block(problem, start, *block), blocks)
+        solution = self._assemble(problem, blocks, runs)
+        if self.warns and not solution.converged.all():
+            _warn(solution)
+        return solution
+
+    def _solve_block(self, problem, start, rows, s):
+        exponent = int(np.log2(s))
+        block = problem.subset(rows).in_units(s)
+        begin = None if start is None else np.ldexp(start[rows], -exponent)
+        run = _Run(self, block, begin)
+        run.codes = np.ldexp(run.codes, exponent) if exponent else run.codes
+        return run
+
+    def _assemble(self, problem, blocks, runs):
+        codes = np.empty(problem.shape, dtype=problem.x.dtype)
+        n_iter = np.empty(problem.n_samples, dtype=int)
+        for (rows, _), run in zip(blocks, runs, strict=True):
+            codes[rows], n_iter[rows] = run.codes, run.n_iter
+        final = problem.certificate(codes)
+        on_gap = _certified_by_gap(problem)
+        return Solution(
+            codes=codes,
+            objective=final.objective,
+            gap=final.relative_gap,
+            n_iter=n_iter,
+            converged=_measure(final.relative_gap, final.fixed_point_residual, on_gap) <= self.tol,
+            history=_merged_history(problem.n_samples, blocks, runs),
+            solver=self,
+            residual=final.fixed_point_residual,
+            dual_gap=final.dual_gap,
+            certificate="relative duality gap" if on_gap else "fixed-point residual",
+        )
+
+
+class _Run:
+    """One block of samples, run to its certificates."""
+
+    def __init__(self, solver, problem, start):
+        self.solver, self.problem = solver, problem
+        self.n_iter = np.zeros(problem.n_samples, dtype=int)
+        self.codes = np.zeros(problem.shape, dtype=problem.x.dtype)
+        self.history = []
+        self._latest = np.full((3, problem.n_samples), np.nan)
+        self._offset = 0
+        self._on_gap = _certified_by_gap(problem)
+        everything = np.arange(problem.n_samples)
+        if problem.x.dtype == np.float32 and solver.tol < _FLOAT32_FLOOR and solver.max_iter > 1:
+            rough = self._iterate(problem, everything, start, _FLOAT32_FLOOR)
+            left = rough[(self._measure()[rough] > solver.tol) & (self.n_iter[rough] < solver.max_iter)]
+            if len(left):
+                self._offset = int(self.n_iter.max())
+                twin = problem.subset(left).astype(np.float64)
+                self._iterate(twin, left, self.codes[left].astype(np.float64), solver.tol)
+        else:
+            self._iterate(problem, everything, start, solver.tol)
+
+    def _measure(self):
+        return _measure(*self._latest[1:], self._on_gap)
+
+    def _iterate(self, problem, rows, start, tol):
+        """Run the solver on samples ``rows``; return those that reached ``tol``."""
+        spent = self.n_iter[rows].copy()
+        generator = self.solver.iterates(problem, start)
+        unfinished = np.ones(len(rows), dtype=bool)
+        local = np.arange(len(rows))  # which rows the generator currently yields
+        codes = next(generator)
+        iteration, due = 1, 1
+        while True:
+            remaining = int((self.solver.max_iter - spent[unfinished]).min())
+            if iteration >= min(due, remaining):
+                due = max(iteration + 1, int(1.15 * iteration))
+                open_rows = unfinished[local]
+                self._certify(problem, rows, local[open_rows], codes[open_rows], spent, iteration)
+                measure = self._measure()[rows]
+                settled = ~np.isfinite(self._latest[0][rows]) | (measure <= tol)
+                unfinished &= ~settled & (spent + iteration < self.solver.max_iter)
+                if not unfinished.any():
+                    break
+                keep = unfinished[local]
+                if keep.mean() > 0.9:
+                    codes = next(generator)
+                else:
+                    codes = generator.send(keep)
+                    if len(codes) == keep.sum():
+                        local = local[keep]
+            else:
+                codes = next(generator)
+            iteration += 1
+        generator.close()
+        return rows[np.isfinite(self._latest[0][rows])]
+
+    def _certify(self, problem, rows, local, codes, spent, iteration):
+        with np.errstate(over="ignore", invalid="ignore"):
+            part = problem.subset(local).certificate(codes)
+        finite = np.isfinite(part.objective) & np.isfinite(codes).reshape(len(codes), -1).all(axis=1)
+        good, where = np.flatnonzero(finite), rows[local]
+        self.codes[where[good]] = codes[good]
+        self.n_iter[where] = spent[local] + iteration
+        self._latest[:, where] = part.objective, part.relative_gap, part.fixed_point_residual
+        self._latest[0, where[~finite]] = np.inf  # diverged: the last finite codes stay
+        self.history.append(Checkpoint(self._offset + iteration, *self._latest.copy()))
+
+
+def _certified_by_gap(problem):
+    """Whether the duality gap must vanish at the exact code (convex, and the dual feasible set has an interior)."""
+    return problem.prior.is_convex and problem.dual_interior.status == "interior"
+
+
+def _measure(gap, residual, on_gap):
+    """The number that has to fall below ``tol``; without a dual interior a small gap still certifies, if it occurs."""
+    return gap if on_gap else np.fmin(gap, residual)
+
+
+def _merged_history(n_samples, blocks, runs):
+    """One history for the whole batch: each block's last known certificate at every certified iteration."""
+    merged, current = [], np.full((3, n_samples), np.nan)
+    steps = sorted({checkpoint.n_iter for run in runs for checkpoint in run.history})
+    at = [{c.n_iter: c for c in run.history} for run in runs]
+    for step in steps:
+        for (rows, _), found in zip(blocks, at, strict=True):
+            if step in found:
+                current[:, rows] = found[step][1:]
+        merged.append(Checkpoint(step, *current.copy()))
+    return tuple(merged)
+
+
+def _blocks(problem):
+    """Pairs (rows, power-of-two unit): samples of like magnitude, a cache-sized number at a time."""
+    size = int(np.clip(_BLOCK_NUMBERS // int(np.prod(problem.shape[1:])), 32, _BLOCK_ROWS))
+    blocks = []
+    for rows, s in problem.scale_groups():
+        members = np.arange(problem.n_samples)[rows]
+        for start in range(0, len(members), size):
+            part = members[start : start + size]
+            contiguous = part[-1] - part[0] + 1 == len(part)
+            blocks.append((slice(part[0], part[-1] + 1) if contiguous else part, s))
+    return blocks
+
+
+def _in_threads(work, blocks):
+    """Map over blocks: one thread per core, each with single-threaded linear algebra."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if len(blocks) == 1 or cores == 1:
+        return [work(block) for block in blocks]
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1, user_api="blas"):
+        executor = concurrent.futures.ThreadPoolExecutor(min(cores, len(blocks)))
+        try:
+            return list(executor.map(work, blocks))
+        finally:
+            executor.shutdown(cancel_futures=True)
+
+
+def _checked_start(problem, start):
+    if start is None:
+        return None
+    start = as_float_array(start, "start", expected=f"codes of shape {problem.shape}")
+    if start.shape != problem.shape:
+        raise InputError(f"start has shape {start.shape}; expected {problem.shape}, one code per sample of x.")
+    return start.astype(problem.x.dtype, copy=True)
+
+
+def _warn(solution):
+    late = ~solution.converged
+    on_gap = solution.certificate == "relative duality gap"
+    measure = np.nan_to_num((solution.gap if on_gap else solution.residual)[late], nan=np.inf)
+    warnings.warn(
+        f"{type(solution.solver).__name__}: {int(late.sum())} of {len(late)} samples did not reach tol = "
+        f"{solution.solver.tol:g} in {int(solution.n_iter.max())} iterations; worst {solution.certificate} "
+        f"{measure.max():.3g}. Raise max_iter, loosen tol, or pass start=solution.codes to go on.",
+        ConvergenceWarning,
+        stacklevel=3,
+    )
+
+
+def refuse_unbounded(problem, solver):
+    """Refuse a model whose energy has no minimum (negative rates that the dictionary cannot hold back).
+
+    Raises
+    ------
+    InputError
+    """
+    if problem.prior.is_convex and problem.dual_interior.status == "empty":
+        raise InputError(
+            f"{type(solver).__name__}: the energy is unbounded below, because no u satisfies D^T u <= the prior's rates; "
+            "expected rates that the dictionary can hold back. Raise the negative rates of the prior, or use "
+            "ForwardTransform, which is defined all the same."
+        )

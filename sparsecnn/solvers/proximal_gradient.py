@@ -1,0 +1,115 @@
+"""ISTA and FISTA: a gradient step on the fidelity, then the prior's prox. Iterating the layer until it is the code."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import array_api_compat
+import numpy as np
+
+from ..validation import InputError, as_number
+from .base import Solver, refuse_unbounded
+
+
+@dataclasses.dataclass(frozen=True)
+class ISTA(Solver):
+    """Iterative shrinkage-thresholding: ``z <- prox(z + step D^T (x - D z), step)`` from zero codes.
+
+    With ``step = 1`` its first iterate is the forward transform. For convex priors and ``step <= 1 / L`` the energy obeys
+    ``E(z_t) - E* <= L ||z*||^2 / (2 t)``; for others it decreases to a stationary point.
+
+    Parameters
+    ----------
+    tol : float
+        Relative duality gap (fixed-point residual for non-convex priors) at which a sample is finished.
+    max_iter : int
+    step : float, optional
+        Step size; default 1 / lipschitz. Above 2 / lipschitz the iteration may diverge (it then warns).
+
+    References
+    ----------
+    Daubechies, Defrise & De Mol 2004; Beck & Teboulle 2009, theorem 3.1 (rate).
+    """
+
+    tol: float = 1e-6
+    max_iter: int = 1000
+    step: float | None = None
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.step is not None:
+            as_number(self.step, "ISTA(step=...)", positive=True)
+
+    def check(self, problem):  # noqa: D102
+        super().check(problem)
+        refuse_unbounded(problem, self)
+
+    def iterates(self, problem, start):  # noqa: D102
+        step = safe_step(problem) if self.step is None else self.step
+        prior = problem.prior
+        pull = problem.projections() if start is None else -problem.gradient(start)
+        codes = 0 * pull if start is None else start
+        while True:
+            codes = prior.prox(codes + step * pull, step)
+            keep = yield codes
+            if keep is not None:
+                codes, problem = codes[keep], problem.subset(keep)
+            pull = -problem.gradient(codes)
+
+
+@dataclasses.dataclass(frozen=True)
+class FISTA(Solver):
+    """ISTA with Nesterov momentum and a restart for each sample on its own when momentum points uphill.
+
+    ``E(z_t) - E* <= 2 L ||z*||^2 / (t + 1)^2``.
+
+    Parameters
+    ----------
+    tol : float
+        Relative duality gap at which a sample is finished.
+    max_iter : int
+
+    References
+    ----------
+    Beck & Teboulle 2009, A fast iterative shrinkage-thresholding algorithm, theorem 4.4.
+    O'Donoghue & Candes 2015, Adaptive restart for accelerated gradient schemes (gradient scheme).
+    """
+
+    tol: float = 1e-6
+    max_iter: int = 1000
+
+    def check(self, problem):  # noqa: D102
+        super().check(problem)
+        if not problem.prior.is_convex:
+            raise InputError(
+                f"FISTA: {type(problem.prior).__name__} is not convex, where momentum has no guarantee. Use ISTA(), which "
+                "decreases the energy to a stationary point."
+            )
+        refuse_unbounded(problem, self)
+
+    def iterates(self, problem, start):  # noqa: D102
+        step, prior = safe_step(problem), problem.prior
+        point = problem.projections() * 0 if start is None else start
+        xp = array_api_compat.array_namespace(point)
+        previous = point
+        trailing = (1,) * (point.ndim - 1)
+        momentum = xp.ones((point.shape[0], *trailing), dtype=point.dtype)
+        axes = tuple(range(1, point.ndim))
+        while True:
+            pull = -problem.gradient(point)
+            codes = prior.prox(point + step * pull, step)
+            keep = yield codes
+            if keep is not None:
+                problem = problem.subset(keep)
+                codes, previous, point, momentum = (a[keep] for a in (codes, previous, point, momentum))
+            change = codes - previous
+            uphill = xp.sum((point - codes) * change, axis=axes, keepdims=True) > 0
+            faster = xp.where(uphill, xp.ones_like(momentum), 0.5 * (1 + xp.sqrt(1 + 4 * momentum**2)))
+            point = codes + xp.where(uphill, xp.zeros_like(momentum), (momentum - 1) / faster) * change
+            previous, momentum = codes, faster
+
+
+def safe_step(problem):
+    """``1 / lipschitz``, never above the inverse of the largest Gram eigenvalue (1 for a dictionary of zeros)."""
+    lipschitz = problem.dictionary.lipschitz
+    return float(np.float64(1.0) / lipschitz) if lipschitz > 0 else 1.0

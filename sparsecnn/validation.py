@@ -1,0 +1,133 @@
+"""Checks at the public edge, and the package's error and warning classes.
+
+Every message names the argument, what came, what was expected and one way out. Knows no other module.
+"""
+
+from __future__ import annotations
+
+import numbers
+
+import numpy as np
+
+
+class InputError(ValueError):
+    """An argument has a value the method cannot work with."""
+
+
+class InputTypeError(TypeError):
+    """An argument has a type the method cannot work with."""
+
+
+class ConvergenceWarning(UserWarning):
+    """A solver stopped before its tolerance; the message carries the worst measured certificate."""
+
+
+def as_float_array(value, name, *, ndim=None, expected="a numeric array", finite=True, copy=False):
+    """Return ``value`` as a float32 or float64 array (native byte order), or refuse it clearly.
+
+    Parameters
+    ----------
+    value : array-like
+        Anything NumPy can read as real numbers. Integers and booleans become float64.
+    name : str
+        The argument's name, for the message.
+    ndim : int or tuple of int, optional
+        Allowed numbers of dimensions.
+    expected : str
+        What the caller wanted, in words, for the message.
+    finite : bool
+        Refuse NaN and infinity.
+    copy : bool
+        Always return a fresh array.
+
+    Raises
+    ------
+    InputTypeError
+        For strings, objects, sparse matrices, complex numbers and masked arrays.
+    InputError
+        For empty arrays, wrong dimensions and non-finite values.
+    """
+    if isinstance(value, np.ma.MaskedArray):
+        raise InputTypeError(
+            f"{name} is a masked array, whose mask would be lost here; expected {expected}. "
+            f"Fill it first ({name}.filled(0)), or pass the mask to SparseCodingProblem(mask=...)."
+        )
+    if hasattr(value, "toarray") and hasattr(value, "nnz"):
+        raise InputTypeError(f"{name} is a sparse matrix; expected {expected}. Use {name}.toarray().")
+    try:
+        array = np.asarray(value)
+    except (ValueError, TypeError) as error:
+        raise InputTypeError(f"{name} cannot be read as an array ({error}); expected {expected}.")
+    if array.dtype.kind == "c":
+        raise InputTypeError(
+            f"{name} holds complex numbers; expected {expected} of real numbers. "
+            f"Pass {name}.real, or the real and imaginary parts as two channels."
+        )
+    if array.dtype.kind not in "fiub":
+        raise InputTypeError(
+            f"{name} has dtype {array.dtype}; expected {expected}. Convert it with numpy.asarray({name}, dtype=float)."
+        )
+    dtype = np.float32 if array.dtype.itemsize == 4 and array.dtype.kind == "f" else np.float64
+    array = np.array(array, dtype=dtype) if copy else array.astype(dtype, copy=False)
+    if ndim is not None and array.ndim not in (ndim if isinstance(ndim, tuple) else (ndim,)):
+        raise InputError(
+            f"{name} has {array.ndim} dimension(s), shape {array.shape}; expected {expected}. "
+            f"Reshape it; a single sample needs a batch axis, {name}[None]."
+        )
+    if array.size == 0:
+        raise InputError(f"{name} is empty, shape {array.shape}; expected {expected}.")
+    if finite and not np.isfinite(array).all():
+        bad = "NaN" if np.isnan(array).any() else "infinity"
+        raise InputError(
+            f"{name} contains {bad}; expected {expected} of finite numbers. "
+            "Impute it, or mark missing pixels with a mask of the problem."
+        )
+    return array
+
+
+def as_integer(value, name, *, minimum=1):
+    """Return ``value`` as an int not below ``minimum``, or refuse it."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+        raise InputTypeError(
+            f"{name} is {value!r}; expected an integer >= {minimum}. Use int({name}) if that is meant."
+        )
+    if value < minimum:
+        raise InputError(f"{name} is {value}; expected an integer >= {minimum}.")
+    return int(value)
+
+
+def as_number(value, name, *, minimum=None, positive=False):
+    """Return ``value`` as a finite float within the stated range, or refuse it."""
+    wanted = "a positive number" if positive else "a finite number"
+    if minimum is not None:
+        wanted = f"a number >= {minimum}"
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise InputTypeError(f"{name} is {value!r}; expected {wanted}.")
+    too_low = (positive and not value > 0) or (minimum is not None and not value >= minimum)
+    if not np.isfinite(value) or too_low:
+        raise InputError(f"{name} is {value}; expected {wanted}.")
+    return float(value)
+
+
+def as_pair(value, name, *, minimum=1):
+    """Return an integer or a pair of integers as ``(vertical, horizontal)``."""
+    if isinstance(value, numbers.Integral):
+        value = (value, value)
+    try:
+        first, second = value
+    except (TypeError, ValueError):
+        raise InputTypeError(f"{name} is {value!r}; expected an integer or a pair of integers (vertical, horizontal).")
+    return as_integer(first, name, minimum=minimum), as_integer(second, name, minimum=minimum)
+
+
+def as_generator(random_state):
+    """Return one ``numpy.random.Generator`` from None, an integer seed, a RandomState or a Generator."""
+    if isinstance(random_state, np.random.Generator):
+        return random_state
+    if isinstance(random_state, np.random.RandomState):
+        return np.random.default_rng(random_state.randint(2**31))
+    if random_state is None or isinstance(random_state, numbers.Integral):
+        return np.random.default_rng(random_state)
+    raise InputTypeError(
+        f"random_state is {random_state!r}; expected None, an integer seed or a numpy.random.Generator."
+    )
