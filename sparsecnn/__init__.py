@@ -1,7 +1,8 @@
 """Sparse-coding models and the neural networks they imply.
 
-A CNN layer is a sparse-coding solver stopped after one step: state a problem (dictionary, prior), solve it for as
-long as you like, and read how far the one step is from the code. Public names load on first use.
+A CNN layer is a sparse-coding solver stopped after one step: state a problem (dictionary, prior),
+solve it for as long as you like, and read how far the one step is from the code. Public names load
+on first use.
 """
 
 from __future__ import annotations

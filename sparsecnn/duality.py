@@ -1,7 +1,7 @@
 """Where the dual of a sparse-coding problem is feasible: an interior point, or the finding that there is none.
 
-The dual feasible set is ``{u : D^T u in dom phi*}``. It is empty exactly when the energy is unbounded below
-(Farkas), so one linear program tells whether a model with negative rates exists.
+The dual feasible set is ``{u : D^T u in dom phi*}``. It is empty exactly when the energy is
+unbounded below (Farkas), so one linear program tells whether a model with negative rates exists.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ class DualPoint:
     signal : array, shape (1, *signal_shape)
     codes : array, shape (1, *code_shape)
     status : {"interior", "boundary", "empty", "unknown"}
-        Strictly feasible; feasible without a known interior; no feasible point exists (the energy is unbounded below);
-        not determined (the program would be too large).
+        Strictly feasible; feasible without a known interior; no feasible point exists (the energy
+        is unbounded below); not determined (the program would be too large).
     """
 
     signal: np.ndarray
@@ -56,7 +56,10 @@ def interior_point(dictionary, prior, observed=None):
     """
     shape = dictionary.code_shape
     zero = DualPoint(np.zeros((1, *dictionary.signal_shape)), np.zeros((1, *shape)), "interior")
-    low, high = (np.broadcast_to(np.asarray(b, dtype=np.float64), (1, *shape)) for b in prior.dual_domain(zero.codes))
+    low, high = (
+        np.broadcast_to(np.asarray(b, dtype=np.float64), (1, *shape))
+        for b in prior.dual_domain(zero.codes)
+    )
     if (low < 0).all() and (high > 0).all():
         return zero
     status, complete = "unknown", False
@@ -69,7 +72,9 @@ def interior_point(dictionary, prior, observed=None):
         return dataclasses.replace(zero, status="boundary")
     if status == "boundary":
         return point
-    return dataclasses.replace(zero, status="empty" if status == "empty" and complete else "unknown")
+    return dataclasses.replace(
+        zero, status="empty" if status == "empty" and complete else "unknown"
+    )
 
 
 def _search_spaces(dictionary, observed):
@@ -86,7 +91,9 @@ def _search_spaces(dictionary, observed):
 
 
 def _largest_margin(dictionary, directions, low, high):
-    """Maximise ``t`` with ``low + t w <= D^T u <= high - t w`` over ``u`` spanned by ``directions``."""
+    """Maximise ``t`` with ``low + t w <= D^T u <= high - t w`` over ``u`` spanned by
+    ``directions``.
+    """
     from scipy.optimize import linprog
     from scipy.sparse import csr_array
 
@@ -98,7 +105,9 @@ def _largest_margin(dictionary, directions, low, high):
     rows = np.vstack([a[np.isfinite(b)] for a, b in bounds])
     limits = np.concatenate([b[np.isfinite(b)] for _, b in bounds])
     weights = np.concatenate([np.maximum(norms, 1e-3)[np.isfinite(b)] for _, b in bounds])
-    first = np.unique(np.column_stack([rows, weights, limits]).round(14), axis=0, return_index=True)[1]
+    first = np.unique(
+        np.column_stack([rows, weights, limits]).round(14), axis=0, return_index=True
+    )[1]
     rows, weights, limits = rows[first], weights[first], limits[first]
     unit = max(float(np.abs(limits).max()), np.finfo(np.float64).tiny) if limits.any() else 1.0
     answer = linprog(

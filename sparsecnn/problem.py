@@ -24,11 +24,13 @@ class Certificate(NamedTuple):
     objective : array, shape (n_samples,)
         Energy.
     dual_gap : array
-        Upper bound of ``E(z) - min E``; nan where the prior is not convex or no dual point is known.
+        Upper bound of ``E(z) - min E``; nan where the prior is not convex or no dual point is
+        known.
     relative_gap : array
         ``dual_gap / max(E(z), E(0))``, 0 where both are 0.
     fixed_point_residual : array
-        ``L ||z - prox(z - grad / L, 1 / L)|| / ||D^T x||``: 0 exactly at stationary points of the proximal step.
+        ``L ||z - prox(z - grad / L, 1 / L)|| / ||D^T x||``: 0 exactly at stationary points of the
+        proximal step.
     """
 
     objective: np.ndarray
@@ -43,12 +45,15 @@ class SparseCodingProblem:
     Parameters
     ----------
     x : array-like, shape (n_samples, *dictionary.signal_shape)
-        Signals, batch first. float32 is kept; everything else becomes float64. A masked array's mask is honoured.
+        Signals, batch first. float32 is kept; everything else becomes float64. A masked array's
+        mask is honoured.
     dictionary : Dictionary or ConvDictionary
     prior : Prior
-        Carries the sparsity weights; arrays align with the codes from the first axis after the batch.
+        Carries the sparsity weights; arrays align with the codes from the first axis after the
+        batch.
     mask : array-like of 0 and 1, broadcastable to ``x``, optional
-        1 = observed. Unobserved pixels (which may be NaN) leave the energy, so they are inferred, not explained.
+        1 = observed. Unobserved pixels (which may be NaN) leave the energy, so they are inferred,
+        not explained.
 
     Attributes
     ----------
@@ -64,7 +69,8 @@ class SparseCodingProblem:
     Examples
     --------
     >>> import sparsecnn as sc
-    >>> problem = sc.SparseCodingProblem([[3.0, 0.2]], sc.Dictionary([[1.0, 0.0], [0.0, 1.0]]), sc.Laplace(0.5))
+    >>> problem = sc.SparseCodingProblem([[3.0, 0.2]], sc.Dictionary([[1.0, 0.0], [0.0, 1.0]]),
+    sc.Laplace(0.5))
     >>> problem.objective(np.array([[2.5, 0.0]]))
     array([1.395])
     >>> problem.dual_gap(np.array([[2.5, 0.0]])).round(12)
@@ -91,7 +97,7 @@ class SparseCodingProblem:
         masked = "" if self.mask is None else f", {1 - self.mask.mean():.1%} masked"
         return f"SparseCodingProblem({self.n_samples} samples, {self.dictionary!r}, {self.prior!r}{masked})"
 
-    # -- views of the same problem ------------------------------------------------------------------
+    # -- views of the same problem -----------------------------------------------------------
     def subset(self, rows):
         """The problem of the samples ``rows`` (a slice, or an index or boolean array)."""
         mask = None if self.mask is None else self.mask[rows]
@@ -101,7 +107,13 @@ class SparseCodingProblem:
         """The problem in another floating dtype."""
         if self.x.dtype == dtype:
             return self
-        return self._twin(self.x.astype(dtype), self.mask, self.prior, self.dictionary.astype(dtype), self._interior)
+        return self._twin(
+            self.x.astype(dtype),
+            self.mask,
+            self.prior,
+            self.dictionary.astype(dtype),
+            self._interior,
+        )
 
     def in_units(self, s):
         """The problem whose signals and codes are measured in units of ``s`` (a power of two)."""
@@ -109,11 +121,19 @@ class SparseCodingProblem:
             return self
         interior = {"point": self.dual_interior.in_units(s)} if self.prior.is_convex else {}
         exponent = int(np.log2(s))
-        return self._twin(np.ldexp(self.x, -exponent), self.mask, self.prior.scaled(s), self.dictionary, interior)
+        return self._twin(
+            np.ldexp(self.x, -exponent), self.mask, self.prior.scaled(s), self.dictionary, interior
+        )
 
     def _twin(self, x, mask, prior, dictionary, interior):
         twin = object.__new__(type(self))
-        twin.x, twin.mask, twin.prior, twin.dictionary, twin._interior = x, mask, prior, dictionary, interior
+        twin.x, twin.mask, twin.prior, twin.dictionary, twin._interior = (
+            x,
+            mask,
+            prior,
+            dictionary,
+            interior,
+        )
         return twin
 
     def scale_groups(self):
@@ -127,9 +147,11 @@ class SparseCodingProblem:
         steps = np.rint(exponent / limit).astype(int)
         if not steps.any():
             return [(slice(None), 1.0)]
-        return [(np.flatnonzero(steps == k), float(2.0 ** (int(k) * limit))) for k in np.unique(steps)]
+        return [
+            (np.flatnonzero(steps == k), float(2.0 ** (int(k) * limit))) for k in np.unique(steps)
+        ]
 
-    # -- the energy ---------------------------------------------------------------------------------
+    # -- the energy --------------------------------------------------------------------------
     def residual(self, codes):
         """Unexplained signal ``mask * (x - D z)``, shape of ``x``."""
         difference = self.x - self.dictionary.synthesize(self._codes(codes))
@@ -148,7 +170,9 @@ class SparseCodingProblem:
         return self.certificate(codes).objective
 
     def dual_gap(self, codes):
-        """Upper bound of ``E(z) - min E`` per sample, float64; nan without a certificate (non-convex priors)."""
+        """Upper bound of ``E(z) - min E`` per sample, float64;
+        nan without a certificate (non-convex priors).
+        """
         return self.certificate(codes).dual_gap
 
     def relative_gap(self, codes):
@@ -183,7 +207,9 @@ class SparseCodingProblem:
     def _certificate_in_blocks(self, codes):
         size = max(1, _BLOCK_NUMBERS // int(np.prod(codes.shape[1:])))
         parts = [
-            self.subset(slice(start, start + size)).astype(np.float64)._block_certificate(codes[start : start + size])
+            self.subset(slice(start, start + size))
+            .astype(np.float64)
+            ._block_certificate(codes[start : start + size])
             for start in range(0, self.n_samples, size)
         ]
         return _BlockCertificate(*(np.concatenate(column) for column in zip(*parts, strict=True)))
@@ -205,13 +231,17 @@ class SparseCodingProblem:
             relative = _relative(gap, objective, x, self.prior, z)
         return _BlockCertificate(objective, gap, relative, moved, fidelity)
 
-    # -- the dual -----------------------------------------------------------------------------------
+    # -- the dual ----------------------------------------------------------------------------
     @property
     def dual_interior(self):
-        """DualPoint: a point well inside the dual feasible set (from an LP only if some rate is <= 0), kept once."""
+        """DualPoint: a point well inside the dual feasible set (from an LP only if some rate is
+        <= 0), kept once.
+        """
         if "point" not in self._interior:
             observed = None if self.mask is None else self.mask.all(axis=0)
-            self._interior["point"] = interior_point(self.dictionary.astype(np.float64), self.prior, observed)
+            self._interior["point"] = interior_point(
+                self.dictionary.astype(np.float64), self.prior, observed
+            )
         return self._interior["point"]
 
     def _dual_value(self, x, residual, pull):
@@ -226,7 +256,9 @@ class SparseCodingProblem:
         along = pull - start.codes
         limit = self.prior.feasible_fraction(np.zeros_like(pull) + start.codes, along)
         slope, curvature = _inner(x - start.signal, direction), _squares(direction)
-        best = np.clip(np.divide(slope, curvature, out=np.ones_like(slope), where=curvature > 0), 0.0, limit)
+        best = np.clip(
+            np.divide(slope, curvature, out=np.ones_like(slope), where=curvature > 0), 0.0, limit
+        )
         value = np.full(len(x), -np.inf)
         for t in (limit, best) if self.prior.is_homogeneous else (limit, best, 0.9 * limit):
             t_signal, t_codes = (t.reshape((-1,) + (1,) * (a.ndim - 1)) for a in (x, pull))
@@ -242,14 +274,17 @@ class SparseCodingProblem:
             shape = codes.shape
         if tuple(shape) != self.shape:
             raise InputError(
-                f"codes have shape {tuple(shape)}; expected {self.shape}, one code per sample of x. "
+                f"codes have shape {tuple(shape)}; expected {self.shape}, one code per sample of "
+                "x. "
                 "Add a batch axis with codes[None] if this is one sample."
             )
         return codes
 
 
 class _BlockCertificate(NamedTuple):
-    """A certificate in the units of its block, with the fidelity term apart (it scales with the square of the unit)."""
+    """A certificate in the units of its block, with the fidelity term apart (it scales with the
+    square of the unit).
+    """
 
     objective: np.ndarray
     dual_gap: np.ndarray
@@ -262,7 +297,9 @@ def _relative(gap, objective, x, prior, z):
     at_zero = prior.value(np.zeros((1, *z.shape[1:])))[0]
     energy_at_zero = 0.5 * _squares(x) + (at_zero if np.isfinite(at_zero) else 0.0)
     scale = np.maximum(objective, energy_at_zero)
-    relative = np.divide(gap, scale, out=np.full(len(z), np.inf), where=(scale > 0) & np.isfinite(gap))
+    relative = np.divide(
+        gap, scale, out=np.full(len(z), np.inf), where=(scale > 0) & np.isfinite(gap)
+    )
     relative[np.isnan(gap)] = np.nan
     relative[(gap == 0) & (scale <= 0)] = 0.0
     return relative
@@ -276,14 +313,18 @@ def _inner(a, b):
     return np.einsum("ni,ni->n", a.reshape(len(a), -1), b.reshape(len(b), -1))
 
 
-# -- checks at the edge -----------------------------------------------------------------------------------
+# -- checks at the edge ---------------------------------------------------------------------
 def _check_roles(dictionary, prior):
     for name, value, methods, example in (
         ("dictionary", dictionary, ("analyze", "synthesize", "lipschitz"), "Dictionary(atoms)"),
         ("prior", prior, ("prox", "value", "is_convex"), "Exponential(0.5)"),
     ):
-        if isinstance(value, type) or not all(hasattr(type(value), m) or hasattr(value, m) for m in methods):
-            raise InputTypeError(f"{name} is {value!r}; expected a {name} object, such as {example}.")
+        if isinstance(value, type) or not all(
+            hasattr(type(value), m) or hasattr(value, m) for m in methods
+        ):
+            raise InputTypeError(
+                f"{name} is {value!r}; expected a {name} object, such as {example}."
+            )
 
 
 def _signals_and_mask(x, mask, signal_shape):
@@ -291,7 +332,9 @@ def _signals_and_mask(x, mask, signal_shape):
     if isinstance(x, np.ma.MaskedArray):
         observed = ~np.ma.getmaskarray(x)
         if mask is not None:
-            raise InputError("x is a masked array and mask is given too; expected one of them. Use x.filled(0).")
+            raise InputError(
+                "x is a masked array and mask is given too; expected one of them. Use x.filled(0)."
+            )
         x, mask = x.filled(0), observed
     x = as_float_array(x, "x", finite=mask is None, expected=expected)
     if x.shape[1:] != tuple(signal_shape) or x.ndim == 0:
@@ -301,16 +344,26 @@ def _signals_and_mask(x, mask, signal_shape):
         raise InputError(f"x has shape {x.shape}; expected {expected}, batch first. {hint}")
     if mask is None:
         return x, None
-    weights = as_float_array(mask, "mask", expected="0 (missing) and 1 (observed), broadcastable to x")
+    weights = as_float_array(
+        mask, "mask", expected="0 (missing) and 1 (observed), broadcastable to x"
+    )
     if not np.isin(weights, (0.0, 1.0)).all():
-        raise InputError("mask has values other than 0 and 1; expected 1 = observed, 0 = missing. Threshold it first.")
+        raise InputError(
+            "mask has values other than 0 and 1; expected 1 = observed, 0 = missing. Threshold "
+            "it first."
+        )
     try:
         mask = np.broadcast_to(weights.astype(bool), x.shape)
     except ValueError:
-        raise InputError(f"mask has shape {weights.shape}; expected a shape that broadcasts to x, {x.shape}.")
+        raise InputError(
+            f"mask has shape {weights.shape}; expected a shape that broadcasts to x, {x.shape}."
+        )
     x = np.where(mask, x, 0)
     if not np.isfinite(x).all():
-        raise InputError("x contains NaN or infinity at observed pixels; expected finite numbers there. Mask them too.")
+        raise InputError(
+            "x contains NaN or infinity at observed pixels; expected finite numbers there. Mask "
+            "them too."
+        )
     return x, mask
 
 
@@ -322,7 +375,8 @@ def _check_alignment(prior, code_shape):
     k = getattr(prior, "k", None)
     if k is not None and k > np.prod(code_shape):
         raise InputError(
-            f"prior TopK keeps k = {k} of only {int(np.prod(code_shape))} coefficients; expected a smaller k."
+            f"prior TopK keeps k = {k} of only {int(np.prod(code_shape))} coefficients; expected "
+            "a smaller k."
         )
 
 

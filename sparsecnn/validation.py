@@ -1,6 +1,7 @@
 """Checks at the public edge, and the package's error and warning classes.
 
-Every message names the argument, what came, what was expected and one way out. Knows no other module.
+Every message names the argument, what came, what was expected and one way out. Knows no other
+module.
 """
 
 from __future__ import annotations
@@ -53,7 +54,9 @@ def as_float_array(value, name, *, ndim=None, expected="a numeric array", finite
             f"Fill it first ({name}.filled(0)), or pass the mask to SparseCodingProblem(mask=...)."
         )
     if hasattr(value, "toarray") and hasattr(value, "nnz"):
-        raise InputTypeError(f"{name} is a sparse matrix; expected {expected}. Use {name}.toarray().")
+        raise InputTypeError(
+            f"{name} is a sparse matrix; expected {expected}. Use {name}.toarray()."
+        )
     try:
         array = np.asarray(value)
     except (ValueError, TypeError) as error:
@@ -65,7 +68,8 @@ def as_float_array(value, name, *, ndim=None, expected="a numeric array", finite
         )
     if array.dtype.kind not in "fiub":
         raise InputTypeError(
-            f"{name} has dtype {array.dtype}; expected {expected}. Convert it with numpy.asarray({name}, dtype=float)."
+            f"{name} has dtype {array.dtype}; expected {expected}. Convert it with "
+            f"numpy.asarray({name}, dtype=float)."
         )
     dtype = np.float32 if array.dtype.itemsize == 4 and array.dtype.kind == "f" else np.float64
     array = np.array(array, dtype=dtype) if copy else array.astype(dtype, copy=False)
@@ -89,7 +93,8 @@ def as_integer(value, name, *, minimum=1):
     """Return ``value`` as an int not below ``minimum``, or refuse it."""
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
         raise InputTypeError(
-            f"{name} is {value!r}; expected an integer >= {minimum}. Use int({name}) if that is meant."
+            f"{name} is {value!r}; expected an integer >= {minimum}. Use int({name}) if that is "
+            "meant."
         )
     if value < minimum:
         raise InputError(f"{name} is {value}; expected an integer >= {minimum}.")
@@ -116,12 +121,17 @@ def as_pair(value, name, *, minimum=1):
     try:
         first, second = value
     except (TypeError, ValueError):
-        raise InputTypeError(f"{name} is {value!r}; expected an integer or a pair of integers (vertical, horizontal).")
+        raise InputTypeError(
+            f"{name} is {value!r}; expected an integer or a pair of integers (vertical, "
+            "horizontal)."
+        )
     return as_integer(first, name, minimum=minimum), as_integer(second, name, minimum=minimum)
 
 
 def as_generator(random_state):
-    """Return one ``numpy.random.Generator`` from None, an integer seed, a RandomState or a Generator."""
+    """Return one ``numpy.random.Generator`` from None, an integer seed,
+    a RandomState or a Generator.
+    """
     if isinstance(random_state, np.random.Generator):
         return random_state
     if isinstance(random_state, np.random.RandomState):
@@ -129,5 +139,6 @@ def as_generator(random_state):
     if random_state is None or isinstance(random_state, numbers.Integral):
         return np.random.default_rng(random_state)
     raise InputTypeError(
-        f"random_state is {random_state!r}; expected None, an integer seed or a numpy.random.Generator."
+        f"random_state is {random_state!r}; expected None, an integer seed or a "
+        "numpy.random.Generator."
     )

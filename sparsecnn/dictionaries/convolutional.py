@@ -1,6 +1,7 @@
 """A convolutional dictionary: every filter at every position is an atom, and no Gram matrix is ever formed.
 
-Bowren 2021 (convolutional modification): synthesis adds shifted filters, analysis is the layer's cross-correlation.
+Bowren 2021 (convolutional modification): synthesis adds shifted filters, analysis is the layer's
+cross-correlation.
 """
 
 from __future__ import annotations
@@ -12,7 +13,13 @@ import numpy as np
 from ..engine import ConvGeometry, engine_for
 from ..validation import as_float_array, as_generator, as_integer, as_pair
 from . import filter_bank, transforms
-from .dense import as_image_batch, check_atom_scale, orthonormal_tolerance, random_patches, unit_rows
+from .dense import (
+    as_image_batch,
+    check_atom_scale,
+    orthonormal_tolerance,
+    random_patches,
+    unit_rows,
+)
 
 
 class ConvDictionary:
@@ -27,9 +34,10 @@ class ConvDictionary:
     stride : int or (int, int)
         Distance between copies of a filter.
     padding : {"valid", "same", "circular"} or int
-        What lies outside the image: nothing ("valid": filters stay inside), zeros ("same": ``ceil(n / stride)`` positions, the odd
-        pixel at the end; an integer: that many on every side), or the image again ("circular": position ``i`` covers
-        pixels ``stride * i + u`` modulo the size).
+        What lies outside the image: nothing ("valid": filters stay inside), zeros ("same": ``ceil(n
+        / stride)`` positions, the odd pixel at the end; an integer: that many on every side), or
+        the image again ("circular": position ``i`` covers pixels ``stride * i + u`` modulo the
+        size).
 
     Attributes
     ----------
@@ -41,17 +49,17 @@ class ConvDictionary:
     signal_shape, code_shape : tuple
         Shapes of one sample: (n_channels, height, width) and (n_atoms, out_height, out_width).
     lipschitz : float
-        Upper bound of the largest Gram eigenvalue from the DFT of the filter bank; exact for circular padding when
-        the stride divides the image.
+        Upper bound of the largest Gram eigenvalue from the DFT of the filter bank; exact for
+        circular padding when the stride divides the image.
     mutual_coherence : float
-        Largest absolute cosine between two different copies, from filter cross-correlations at all shifts that occur
-        (filters cut by zero padding count as the atoms they are).
+        Largest absolute cosine between two different copies, from filter cross-correlations at all
+        shifts that occur (filters cut by zero padding count as the atoms they are).
     is_orthonormal : bool
-        Measured on those same Gram entries. Orthonormal *filters* do not make an orthonormal dictionary
-        when copies overlap.
+        Measured on those same Gram entries. Orthonormal *filters* do not make an orthonormal
+        dictionary when copies overlap.
     gram_deviation : float
-        Spectral norm of ``D^T D - I``; exact when codes or pixels number at most 2,000 or the grid is periodic, otherwise
-        to a relative 1e-6 (Lanczos).
+        Spectral norm of ``D^T D - I``; exact when codes or pixels number at most 2,000 or the grid
+        is periodic, otherwise to a relative 1e-6 (Lanczos).
 
     Examples
     --------
@@ -78,14 +86,26 @@ class ConvDictionary:
         self.signal_shape = self.geometry.in_shape
         self.code_shape = self.geometry.out_shape
 
-    # -- constructors -------------------------------------------------------------------------------
+    # -- constructors ------------------------------------------------------------------------
     @classmethod
     def orthonormal(
-        cls, n_atoms, kernel_size, image_shape, *, n_channels=1, stride=None, padding="valid", random_state=None
+        cls,
+        n_atoms,
+        kernel_size,
+        image_shape,
+        *,
+        n_channels=1,
+        stride=None,
+        padding="valid",
+        random_state=None,
     ):
-        """Random orthonormal filters; the default stride (the kernel size) makes the dictionary orthonormal too."""
+        """Random orthonormal filters; the default stride (the kernel size) makes the dictionary
+        orthonormal too.
+        """
         kernel = as_pair(kernel_size, "kernel_size")
-        rows = transforms.random_rotation(n_channels * kernel[0] * kernel[1], as_generator(random_state))
+        rows = transforms.random_rotation(
+            n_channels * kernel[0] * kernel[1], as_generator(random_state)
+        )
         filters = rows[: as_integer(n_atoms, "n_atoms")].reshape(-1, n_channels, *kernel)
         return cls(filters, image_shape, kernel if stride is None else stride, padding)
 
@@ -93,39 +113,74 @@ class ConvDictionary:
     def dct(cls, kernel_size, image_shape, *, n_channels=1, stride=None, padding="valid"):
         """All DCT patches of ``kernel_size``; orthonormal at the default stride, the kernel size."""
         k = as_integer(kernel_size, "kernel_size")
-        return cls(transforms.dct_filters(k, n_channels), image_shape, k if stride is None else stride, padding)
+        return cls(
+            transforms.dct_filters(k, n_channels),
+            image_shape,
+            k if stride is None else stride,
+            padding,
+        )
 
     @classmethod
     def haar(cls, image_shape, *, n_channels=1):
         """The four 2 x 2 Haar filters per channel at stride 2: an orthonormal dictionary."""
-        return cls(transforms.wavelet_filters(transforms.HAAR, n_channels), image_shape, 2, "circular")
+        return cls(
+            transforms.wavelet_filters(transforms.HAAR, n_channels), image_shape, 2, "circular"
+        )
 
     @classmethod
     def daubechies4(cls, image_shape, *, n_channels=1):
-        """The four 4 x 4 Daubechies-4 filters per channel at stride 2, periodic: orthonormal although they overlap."""
-        return cls(transforms.wavelet_filters(transforms.DAUBECHIES4, n_channels), image_shape, 2, "circular")
+        """The four 4 x 4 Daubechies-4 filters per channel at stride 2, periodic:
+        orthonormal although they overlap.
+        """
+        return cls(
+            transforms.wavelet_filters(transforms.DAUBECHIES4, n_channels),
+            image_shape,
+            2,
+            "circular",
+        )
 
     @classmethod
-    def random(cls, n_atoms, kernel_size, image_shape, *, n_channels=1, stride=1, padding="valid", random_state=None):
+    def random(
+        cls,
+        n_atoms,
+        kernel_size,
+        image_shape,
+        *,
+        n_channels=1,
+        stride=1,
+        padding="valid",
+        random_state=None,
+    ):
         """Independent Gaussian filters scaled to unit norm."""
         shape = (as_integer(n_atoms, "n_atoms"), n_channels, *as_pair(kernel_size, "kernel_size"))
-        return cls(unit_rows(as_generator(random_state).standard_normal(shape)), image_shape, stride, padding)
+        return cls(
+            unit_rows(as_generator(random_state).standard_normal(shape)),
+            image_shape,
+            stride,
+            padding,
+        )
 
     @classmethod
-    def from_patches(cls, images, n_atoms, kernel_size, *, stride=1, padding="valid", random_state=None):
+    def from_patches(
+        cls, images, n_atoms, kernel_size, *, stride=1, padding="valid", random_state=None
+    ):
         """Random patches of ``images`` (see ``Dictionary.from_patches``) as unit-norm filters."""
         images = as_image_batch(images)
         size = as_pair(kernel_size, "kernel_size")
-        filters = random_patches(images, as_integer(n_atoms, "n_atoms"), size, as_generator(random_state))
+        filters = random_patches(
+            images, as_integer(n_atoms, "n_atoms"), size, as_generator(random_state)
+        )
         return cls(filters, images.shape[2:], stride, padding)
 
-    # -- the contract -------------------------------------------------------------------------------
+    # -- the contract ------------------------------------------------------------------------
     def synthesize(self, codes, out=None):
         """Signals ``D z``: ``(n, n_atoms, out_h, out_w) -> (n, n_channels, height, width)``."""
         return engine_for(codes).synthesize(self.geometry, codes, self.filters, out=out)
 
     def analyze(self, x, out=None):
-        """Cross-correlations ``D^T x``: ``(n, n_channels, height, width) -> (n, n_atoms, out_h, out_w)``."""
+        """Cross-correlations ``D^T x``: ``(n, n_channels, height, width) -> (n, n_atoms, out_h,
+        out_w)``.
+        """
         return engine_for(x).analyze(self.geometry, x, self.filters, out=out)
 
     def atom_gradient(self, signals, codes):
@@ -168,6 +223,8 @@ class ConvDictionary:
     def __repr__(self):
         k, s = self.geometry.kernel, self.stride
         return (
-            f"ConvDictionary({self.n_atoms} filters {k[0]}x{k[1]}, image {self.image_shape[0]}x{self.image_shape[1]}"
-            f"x{self.signal_shape[0]}, stride {s[0] if s[0] == s[1] else s}, padding {self.padding})"
+            f"ConvDictionary({self.n_atoms} filters {k[0]}x{k[1]}, image "
+            f"{self.image_shape[0]}x{self.image_shape[1]}"
+            f"x{self.signal_shape[0]}, stride {s[0] if s[0] == s[1] else s}, padding "
+            f"{self.padding})"
         )

@@ -1,4 +1,6 @@
-"""A dense dictionary: atoms as rows, codes to signals and back, and what can be measured about its Gram matrix."""
+"""A dense dictionary: atoms as rows, codes to signals and back,
+and what can be measured about its Gram matrix.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +38,8 @@ class Dictionary:
     Raises
     ------
     InputError
-        If atoms are empty, not finite, or so large or small that their squared norms leave the float range.
+        If atoms are empty, not finite, or so large or small that their squared norms leave the
+        float range.
 
     Examples
     --------
@@ -46,7 +49,9 @@ class Dictionary:
     """
 
     def __init__(self, atoms):
-        atoms = as_float_array(atoms, "atoms", ndim=2, expected="atoms as rows, (n_atoms, n_features)", copy=True)
+        atoms = as_float_array(
+            atoms, "atoms", ndim=2, expected="atoms as rows, (n_atoms, n_features)", copy=True
+        )
         check_atom_scale(atoms, "atoms")
         atoms.setflags(write=False)
         self.atoms = atoms
@@ -54,10 +59,12 @@ class Dictionary:
         self.signal_shape = atoms.shape[1:]
         self.code_shape = (len(atoms),)
 
-    # -- constructors -------------------------------------------------------------------------------
+    # -- constructors ------------------------------------------------------------------------
     @classmethod
     def orthonormal(cls, n, random_state=None):
-        """A random orthonormal basis of ``n`` atoms in ``n`` dimensions (rotation-invariant distribution)."""
+        """A random orthonormal basis of ``n`` atoms in ``n`` dimensions (rotation-invariant
+        distribution).
+        """
         return cls(transforms.random_rotation(as_integer(n, "n"), as_generator(random_state)))
 
     @classmethod
@@ -67,17 +74,25 @@ class Dictionary:
 
     @classmethod
     def haar(cls, n):
-        """The periodic orthonormal Haar basis of even length ``n``, or of images for ``n = (height, width)``."""
+        """The periodic orthonormal Haar basis of even length ``n``,
+        or of images for ``n = (height, width)``.
+        """
         return cls(transforms.separable(lambda m: transforms.wavelet_matrix(m, transforms.HAAR), n))
 
     @classmethod
     def daubechies4(cls, n):
-        """The periodic orthonormal Daubechies-4 basis of even length ``n``, or for ``n = (height, width)``."""
-        return cls(transforms.separable(lambda m: transforms.wavelet_matrix(m, transforms.DAUBECHIES4), n))
+        """The periodic orthonormal Daubechies-4 basis of even length ``n``, or for ``n = (height,
+        width)``.
+        """
+        return cls(
+            transforms.separable(lambda m: transforms.wavelet_matrix(m, transforms.DAUBECHIES4), n)
+        )
 
     @classmethod
     def identity_dct(cls, n):
-        """The union of the identity and the DCT basis: ``2n`` atoms with coherence near ``sqrt(2 / n)``."""
+        """The union of the identity and the DCT basis:
+        ``2n`` atoms with coherence near ``sqrt(2 / n)``.
+        """
         n = as_integer(n, "n")
         return cls(np.vstack([np.eye(n), transforms.dct_matrix(n)]))
 
@@ -93,22 +108,27 @@ class Dictionary:
 
         Parameters
         ----------
-        images : array-like, shape (n_images, height, width) or (n_images, n_channels, height, width)
+        images : array-like, shape (n_images, height, width) or (n_images, n_channels, height,
+        width)
         n_atoms : int
         patch_size : int or (int, int)
         random_state : None, int or Generator
         """
         size = as_pair(patch_size, "patch_size")
-        patches = random_patches(images, as_integer(n_atoms, "n_atoms"), size, as_generator(random_state))
+        patches = random_patches(
+            images, as_integer(n_atoms, "n_atoms"), size, as_generator(random_state)
+        )
         return cls(patches.reshape(len(patches), -1))
 
-    # -- the contract -------------------------------------------------------------------------------
+    # -- the contract ------------------------------------------------------------------------
     def synthesize(self, codes, out=None):
         """Signals ``D z``: ``(n_samples, n_atoms) -> (n_samples, n_features)``."""
         return np.matmul(codes, self.atoms, out=out)
 
     def analyze(self, x, out=None):
-        """Projections ``D^T x``: ``(n_samples, n_features) -> (n_samples, n_atoms)``, the adjoint of ``synthesize``."""
+        """Projections ``D^T x``: ``(n_samples, n_features) -> (n_samples, n_atoms)``,
+        the adjoint of ``synthesize``.
+        """
         return np.matmul(x, self.atoms.T, out=out)
 
     def atom_gradient(self, signals, codes):
@@ -158,7 +178,9 @@ class Dictionary:
 
     @functools.cached_property
     def is_orthonormal(self):  # noqa: D102
-        return bool(np.abs(self.gram - np.eye(self.n_atoms)).max() <= orthonormal_tolerance(self.atoms))
+        return bool(
+            np.abs(self.gram - np.eye(self.n_atoms)).max() <= orthonormal_tolerance(self.atoms)
+        )
 
     def __repr__(self):
         return f"Dictionary({self.n_atoms} atoms, {self.atoms.shape[1]} features)"
@@ -175,8 +197,10 @@ def check_atom_scale(atoms, name):
     exponent = 0.4 * np.log10(np.finfo(atoms.dtype).max)
     if largest and not 10**-exponent < largest < 10**exponent:
         raise InputError(
-            f"{name} has entries of size {largest:.3g}, whose squares leave the range of {atoms.dtype}; expected sizes "
-            f"between 1e-{exponent:.0f} and 1e{exponent:.0f}. Divide the atoms by {largest:.3g} and scale the codes instead."
+            f"{name} has entries of size {largest:.3g}, whose squares leave the range of "
+            f"{atoms.dtype}; expected sizes "
+            f"between 1e-{exponent:.0f} and 1e{exponent:.0f}. Divide the atoms by {largest:.3g} "
+            "and scale the codes instead."
         )
 
 
@@ -190,7 +214,10 @@ def unit_rows(atoms):
 def as_image_batch(images, name="images"):
     """Images as ``(n, n_channels, height, width)``; three dimensions are read as one channel."""
     images = as_float_array(
-        images, name, ndim=(3, 4), expected="images (n, height, width) or (n, n_channels, height, width)"
+        images,
+        name,
+        ndim=(3, 4),
+        expected="images (n, height, width) or (n, n_channels, height, width)",
     )
     return images[:, None] if images.ndim == 3 else images
 
@@ -208,14 +235,18 @@ def random_patches(images, n_patches, size, rng):
     images = as_image_batch(images)
     if size[0] > images.shape[2] or size[1] > images.shape[3]:
         raise InputError(
-            f"the patches are {size[0]} x {size[1]} but the images {images.shape[2]} x {images.shape[3]}; expected "
+            f"the patches are {size[0]} x {size[1]} but the images {images.shape[2]} x "
+            f"{images.shape[3]}; expected "
             "patches that fit. Use a smaller patch or kernel size."
         )
     scale = float(np.abs(images).max())
     found = []
     for _ in range(100 * n_patches):
         i = rng.integers(len(images))
-        top, left = rng.integers(images.shape[2] - size[0] + 1), rng.integers(images.shape[3] - size[1] + 1)
+        top, left = (
+            rng.integers(images.shape[2] - size[0] + 1),
+            rng.integers(images.shape[3] - size[1] + 1),
+        )
         patch = images[i, :, top : top + size[0], left : left + size[1]]
         patch = patch - (patch.mean() if patch.size > 1 else 0.0)
         norm = np.linalg.norm(patch)
@@ -224,6 +255,7 @@ def random_patches(images, n_patches, size, rng):
             if len(found) == n_patches:
                 return np.stack(found)
     raise InputError(
-        f"only {len(found)} of {n_patches} patches with any contrast were found in images; expected images that are not "
+        f"only {len(found)} of {n_patches} patches with any contrast were found in images; "
+        "expected images that are not "
         "constant. Use Dictionary.random, or other images."
     )

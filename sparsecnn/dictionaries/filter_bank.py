@@ -1,7 +1,8 @@
 """Spectra and Gram entries of a strided filter bank, from DFTs and cross-correlations only.
 
-The Gram matrix of shifted copies is block-Toeplitz (block-circulant on a periodic grid); for an undecimated complete
-set see Bowren 2021; the polyphase form is Vaidyanathan, Multirate Systems and Filter Banks, 1993, ch. 5.
+The Gram matrix of shifted copies is block-Toeplitz (block-circulant on a periodic grid); for an
+undecimated complete set see Bowren 2021; the polyphase form is Vaidyanathan, Multirate Systems and
+Filter Banks, 1993, ch. 5.
 """
 
 from __future__ import annotations
@@ -12,7 +13,9 @@ from typing import NamedTuple
 import numpy as np
 from scipy.sparse.linalg import LinearOperator, eigsh
 
-DENSE_LIMIT = 2000  # up to this many pixels or codes the spectrum is computed from an explicit matrix
+DENSE_LIMIT = (
+    2000  # up to this many pixels or codes the spectrum is computed from an explicit matrix
+)
 
 
 class GramExtremes(NamedTuple):
@@ -22,12 +25,13 @@ class GramExtremes(NamedTuple):
     deviation: float
 
 
-# -- spectrum -------------------------------------------------------------------------------------------
+# -- spectrum -------------------------------------------------------------------------------
 def largest_eigenvalue_bound(filters, geometry):
     """Upper bound of ``lambda_max(D^T D)``: the largest polyphase eigenvalue on a torus without wrap-around.
 
-    A zero-padded dictionary is a compression of the one on the torus, so its norm cannot be larger; on a periodic grid
-    whose size the stride divides, the torus is the grid itself and the value is exact.
+    A zero-padded dictionary is a compression of the one on the torus, so its norm cannot be larger;
+    on a periodic grid whose size the stride divides, the torus is the grid itself and the value is
+    exact.
     """
     rounding = 1 + 1e-14 * max(filters.shape[0], filters[0].size)
     return float(max(block.max() for block in _torus_eigenvalues(filters, geometry)) * rounding)
@@ -38,13 +42,17 @@ def gram_deviation(dictionary):
     geometry = dictionary.geometry
     n_codes, n_pixels = int(np.prod(geometry.out_shape)), int(np.prod(geometry.in_shape))
     if _periodic(geometry) is not None:
-        values = np.concatenate([b.ravel() for b in _torus_eigenvalues(dictionary.filters, geometry)])
+        values = np.concatenate(
+            [b.ravel() for b in _torus_eigenvalues(dictionary.filters, geometry)]
+        )
         low, high = values.min(), values.max()
     elif min(n_codes, n_pixels) <= DENSE_LIMIT:
         low, high = _dense_ends(dictionary, n_codes, n_pixels)
     else:
         high = _lanczos_top(dictionary, sign=1)
-        low = dictionary.lipschitz - _lanczos_top(dictionary, sign=-1) if n_codes <= n_pixels else 0.0
+        low = (
+            dictionary.lipschitz - _lanczos_top(dictionary, sign=-1) if n_codes <= n_pixels else 0.0
+        )
     if n_codes > n_pixels:
         low = 0.0
     return float(max(high - 1, 1 - low, 0.0))
@@ -58,12 +66,16 @@ def _periodic(geometry):
 
 
 def _torus_eigenvalues(filters, geometry):
-    """Eigenvalues of the filter bank at every coarse frequency of the torus, in blocks of frequencies."""
+    """Eigenvalues of the filter bank at every coarse frequency of the torus,
+    in blocks of frequencies.
+    """
     torus, (sy, sx) = _periodic(geometry), geometry.stride
     if torus is None and geometry.circular:
         torus, (sy, sx) = geometry.in_shape[1:], (1, 1)  # a sub-grid of the stride-1 dictionary
     elif torus is None:
-        torus = tuple(-(-p // s) * s for p, s in zip(geometry.padded_shape, geometry.stride, strict=True))
+        torus = tuple(
+            -(-p // s) * s for p, s in zip(geometry.padded_shape, geometry.stride, strict=True)
+        )
     wrapped = np.zeros((*filters.shape[:2], *torus))
     rows, columns = (np.arange(k) % n for k, n in zip(filters.shape[2:], torus, strict=True))
     np.add.at(wrapped, (slice(None), slice(None), rows[:, None], columns[None]), filters)
@@ -92,7 +104,9 @@ def _dense_ends(dictionary, n_codes, n_pixels):
 
 
 def _lanczos_top(dictionary, sign):
-    """Largest eigenvalue of ``G`` (sign 1) or of ``lipschitz * I - G`` (sign -1), to a relative 1e-7."""
+    """Largest eigenvalue of ``G`` (sign 1) or of ``lipschitz * I - G`` (sign -1),
+    to a relative 1e-7.
+    """
     twin = dictionary.astype(np.float64)
     n_codes = int(np.prod(twin.code_shape))
 
@@ -105,9 +119,11 @@ def _lanczos_top(dictionary, sign):
     return float(eigsh(operator, k=1, which="LA", tol=1e-7, v0=start, return_eigenvectors=False)[0])
 
 
-# -- entries --------------------------------------------------------------------------------------------
+# -- entries --------------------------------------------------------------------------------
 class _Overlap(NamedTuple):
-    """How two copies meet along one axis: pieces (start in the first, start in the second, length), and their cuts."""
+    """How two copies meet along one axis: pieces (start in the first, start in the second,
+    length), and their cuts.
+    """
 
     pieces: tuple[tuple[int, int, int], ...]
     first_cut: tuple[int, int]
@@ -136,7 +152,9 @@ def gram_extremes(filters, geometry):
 
 
 def _overlaps(geometry, axis):
-    """Distinct ways in which two copies meet along ``axis``: the second ahead vertically, either way horizontally."""
+    """Distinct ways in which two copies meet along ``axis``: the second ahead vertically,
+    either way horizontally.
+    """
     size, kernel = geometry.in_shape[1 + axis], geometry.kernel[axis]
     stride, positions = geometry.stride[axis], geometry.out_shape[1 + axis]
     before = geometry.pads[axis][0]
@@ -150,7 +168,11 @@ def _overlaps(geometry, axis):
         for j in others:
             if geometry.circular:
                 shift = stride * (j - i) % size
-                lags = [m for m in range(shift - size * (kernel // size + 1), kernel, size) if abs(m) < kernel]
+                lags = [
+                    m
+                    for m in range(shift - size * (kernel // size + 1), kernel, size)
+                    if abs(m) < kernel
+                ]
                 pieces = tuple(sorted((max(m, 0), max(-m, 0), kernel - abs(m)) for m in lags))
                 cuts = (0, kernel), (0, kernel)
             else:
@@ -174,6 +196,8 @@ def _gram_block(filters, vertical, horizontal):
 def _norms_by_cut(filters, vertical, horizontal):
     selves = [[o for o in axis if o.same_position] for axis in (vertical, horizontal)]
     return {
-        (y.first_cut, x.first_cut): np.sqrt(np.maximum(np.diag(_gram_block(filters, y.pieces, x.pieces)), 0.0))
+        (y.first_cut, x.first_cut): np.sqrt(
+            np.maximum(np.diag(_gram_block(filters, y.pieces, x.pieces)), 0.0)
+        )
         for y, x in itertools.product(*selves)
     }

@@ -12,7 +12,9 @@ from ..validation import InputError
 
 HAAR = np.array([1.0, 1.0]) / np.sqrt(2.0)
 #: Daubechies 1992, Ten Lectures on Wavelets, table 6.1 (two vanishing moments)
-DAUBECHIES4 = np.array([1 + np.sqrt(3), 3 + np.sqrt(3), 3 - np.sqrt(3), 1 - np.sqrt(3)]) / (4 * np.sqrt(2))
+DAUBECHIES4 = np.array([1 + np.sqrt(3), 3 + np.sqrt(3), 3 - np.sqrt(3), 1 - np.sqrt(3)]) / (
+    4 * np.sqrt(2)
+)
 
 
 def random_rotation(n, rng):
@@ -46,7 +48,9 @@ def wavelet_matrix(n, lowpass):
 
 
 def wavelet_filters(lowpass, n_channels=1):
-    """Separable two-dimensional filter bank (4 filters per channel), shape (4 n_channels, n_channels, k, k)."""
+    """Separable two-dimensional filter bank (4 filters per channel), shape (4 n_channels,
+    n_channels, k, k).
+    """
     h, g = lowpass, highpass(lowpass)
     bank = np.stack([np.outer(a, b) for a in (h, g) for b in (h, g)])
     return per_channel(bank, n_channels)
@@ -67,7 +71,9 @@ def per_channel(bank, n_channels):
 
 
 def separable(build, size):
-    """``build(n)`` for an integer, the Kronecker product of two such bases for a pair (height, width)."""
+    """``build(n)`` for an integer, the Kronecker product of two such bases for a pair (height,
+    width).
+    """
     if np.ndim(size) == 0:
         return build(int(size))
     height, width = size

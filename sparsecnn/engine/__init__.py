@@ -1,4 +1,6 @@
-"""Engines: the few operations that have no standard elementwise name. The arrays that come in decide which runs."""
+"""Engines: the few operations that have no standard elementwise name. The arrays that come in
+decide which runs.
+"""
 
 from ..validation import InputTypeError
 from .base import ConvGeometry, Engine
@@ -19,6 +21,7 @@ def engine_for(array):
     if library == "numpy":
         return _NUMPY
     raise InputTypeError(
-        f"no engine computes on arrays of {library!r} ({type(array).__name__}); expected a NumPy array. "
+        f"no engine computes on arrays of {library!r} ({type(array).__name__}); expected a NumPy "
+        "array. "
         "Convert with numpy.asarray(...)."
     )

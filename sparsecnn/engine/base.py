@@ -1,7 +1,7 @@
 """What a convolution is, independent of who computes it: its geometry, and the op table of an engine.
 
-Every engine offers the same few operations on arrays ``(n_samples, channels, height, width)``; everything
-elementwise is written once elsewhere. Knows no dictionary, layer or prior.
+Every engine offers the same few operations on arrays ``(n_samples, channels, height, width)``;
+everything elementwise is written once elsewhere. Knows no dictionary, layer or prior.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ PADDINGS = ("valid", "same", "circular")
 class ConvGeometry:
     """Shapes of a strided cross-correlation ``(phi * x)(i, j) = sum_{c,u,v} phi(c, u, v) x(c, s i + u - p, s j + v - p)``.
 
-    Pixels outside the image are zero, or wrap around when ``circular`` (then nothing is padded in front).
+    Pixels outside the image are zero, or wrap around when ``circular`` (then nothing is padded in
+    front).
 
     Attributes
     ----------
@@ -42,8 +43,8 @@ class ConvGeometry:
     def of(cls, image_shape, filters_shape, stride, padding):
         """Work out the geometry for an image ``(height, width)`` and filters ``(K, C, kh, kw)``.
 
-        ``padding`` is "valid", "same" (``out = ceil(n / s)``, the odd pixel at the end), "circular", or the number of
-        zero pixels on every side.
+        ``padding`` is "valid", "same" (``out = ceil(n / s)``, the odd pixel at the end),
+        "circular", or the number of zero pixels on every side.
 
         Raises
         ------
@@ -54,11 +55,15 @@ class ConvGeometry:
         stride = as_pair(stride, "stride")
         if isinstance(padding, str):
             if padding not in PADDINGS:
-                raise InputError(f"padding is {padding!r}; expected one of {PADDINGS} or an integer >= 0.")
+                raise InputError(
+                    f"padding is {padding!r}; expected one of {PADDINGS} or an integer >= 0."
+                )
         elif not isinstance(padding, bool) and hasattr(padding, "__index__"):
             padding = as_integer(padding, "padding", minimum=0)
         else:
-            raise InputTypeError(f"padding is {padding!r}; expected one of {PADDINGS} or an integer >= 0.")
+            raise InputTypeError(
+                f"padding is {padding!r}; expected one of {PADDINGS} or an integer >= 0."
+            )
         axes = [
             _axis(n, k, s, padding, name)
             for n, k, s, name in zip(image_shape, kernel, stride, ("height", "width"), strict=True)
@@ -80,7 +85,10 @@ class ConvGeometry:
     @property
     def padded_shape(self):
         """tuple: (height, width) that the windows cover."""
-        return tuple((out - 1) * s + k for out, s, k in zip(self.out_shape[1:], self.stride, self.kernel, strict=True))
+        return tuple(
+            (out - 1) * s + k
+            for out, s, k in zip(self.out_shape[1:], self.stride, self.kernel, strict=True)
+        )
 
 
 def _axis(size, kernel, stride, padding, name):
@@ -93,7 +101,8 @@ def _axis(size, kernel, stride, padding, name):
     before = 0 if padding == "valid" else padding
     if size + 2 * before < kernel:
         raise InputError(
-            f"the filters' {name} is {kernel}, larger than the image's {size} (+ {2 * before} of padding); "
+            f"the filters' {name} is {kernel}, larger than the image's {size} (+ {2 * before} of "
+            "padding); "
             'expected filters that fit. Use smaller filters or padding="same".'
         )
     positions = (size + 2 * before - kernel) // stride + 1
@@ -101,7 +110,9 @@ def _axis(size, kernel, stride, padding, name):
 
 
 class Engine(Protocol):
-    """The op table. All arrays are ``(n_samples, channels, height, width)``; ``out`` may be given where named."""
+    """The op table. All arrays are ``(n_samples, channels, height, width)``;
+    ``out`` may be given where named.
+    """
 
     def analyze(self, geometry, x, filters, out=None):
         """Cross-correlate: ``(n, C, H, W) -> (n, K, oh, ow)``, the adjoint of ``synthesize``."""

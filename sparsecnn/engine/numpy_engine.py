@@ -1,7 +1,8 @@
 """The NumPy engine: convolutions as one matrix product per block of images, batch innermost.
 
-A plan owns its workspaces for one geometry, block size and dtype; images are held as (C, H, W, n) so that every
-copy into the column matrix is a long run. Plans live in a bounded, thread-local cache, the package's only state.
+A plan owns its workspaces for one geometry, block size and dtype; images are held as (C, H, W, n)
+so that every copy into the column matrix is a long run. Plans live in a bounded, thread-local
+cache, the package's only state.
 """
 
 from __future__ import annotations
@@ -12,7 +13,9 @@ import threading
 import numpy as np
 from numpy.lib.stride_tricks import as_strided, sliding_window_view
 
-BLOCK = 64  # images per plan: the padded block and one chunk of columns stay in the second-level cache
+BLOCK = (
+    64  # images per plan: the padded block and one chunk of columns stay in the second-level cache
+)
 CHUNK_BYTES = 1 << 20
 _CACHED_PLANS = 24
 
@@ -30,7 +33,9 @@ class NumpyEngine:
             for r, q, columns in plan.chunks():
                 plan.fill(columns, r, q)
                 product = np.matmul(matrix, columns, out=plan.products[q])
-                out[rows, :, r : r + q] = product.reshape(len(matrix), q, -1, plan.n).transpose(3, 0, 1, 2)
+                out[rows, :, r : r + q] = product.reshape(len(matrix), q, -1, plan.n).transpose(
+                    3, 0, 1, 2
+                )
         return out
 
     def synthesize(self, geometry, codes, filters, out=None):
@@ -42,7 +47,9 @@ class NumpyEngine:
             plan.clear()
             for r, q, columns in plan.chunks():
                 block = plan.products[q]
-                block.reshape(len(filters), q, -1, plan.n)[...] = codes[rows, :, r : r + q].transpose(1, 2, 3, 0)
+                block.reshape(len(filters), q, -1, plan.n)[...] = codes[
+                    rows, :, r : r + q
+                ].transpose(1, 2, 3, 0)
                 np.matmul(matrix, block, out=columns)
                 plan.add(columns, r, q)
             plan.store(out[rows])
@@ -50,13 +57,17 @@ class NumpyEngine:
 
     def filter_gradient(self, geometry, x, codes):
         """Gradient of ``<analyze(x, filters), codes>`` in the filters, shape (K, C, kh, kw)."""
-        total = np.zeros((geometry.out_shape[0], int(np.prod(geometry.filters_shape[1:]))), dtype=x.dtype)
+        total = np.zeros(
+            (geometry.out_shape[0], int(np.prod(geometry.filters_shape[1:]))), dtype=x.dtype
+        )
         for rows, plan in _blocks(geometry, len(x), x.dtype):
             plan.load(x[rows])
             for r, q, columns in plan.chunks():
                 plan.fill(columns, r, q)
                 block = plan.products[q]
-                block.reshape(len(total), q, -1, plan.n)[...] = codes[rows, :, r : r + q].transpose(1, 2, 3, 0)
+                block.reshape(len(total), q, -1, plan.n)[...] = codes[rows, :, r : r + q].transpose(
+                    1, 2, 3, 0
+                )
                 total += block @ columns.T
         return total.reshape(geometry.filters_shape)
 
@@ -86,11 +97,16 @@ class _Plan:
         sh, sw = geometry.stride
         n_filters, oh, ow = geometry.out_shape
         (top, bottom), (left, right) = geometry.pads
-        self.padded = np.zeros((channels, height + top + bottom, width + left + right, n), dtype=dtype)
+        self.padded = np.zeros(
+            (channels, height + top + bottom, width + left + right, n), dtype=dtype
+        )
         self.inner = self.padded[:, top : top + height, left : left + width]
         sc, sy, sx, sn = self.padded.strides
         self.taps = as_strided(
-            self.padded, (channels, kh, kw, oh, ow, n), (sc, sy, sx, sy * sh, sx * sw, sn), writeable=True
+            self.padded,
+            (channels, kh, kw, oh, ow, n),
+            (sc, sy, sx, sy * sh, sx * sw, sn),
+            writeable=True,
         )
         depth = channels * kh * kw
         rows = int(np.clip(CHUNK_BYTES // (self.padded.itemsize * depth * ow * n), 1, oh))

@@ -1,8 +1,8 @@
 """The contract of a sparse prior: value, prox (the activation), its derivative, and the dual side.
 
-A prior is stated through its penalty ``phi = -sigma^2 log p`` (constants dropped). Scalar priors write five
-short elementwise formulas; this module lines their parameters up with the codes and sums over coefficients.
-It knows nothing of dictionaries, problems or solvers.
+A prior is stated through its penalty ``phi = -sigma^2 log p`` (constants dropped). Scalar priors
+write five short elementwise formulas; this module lines their parameters up with the codes and sums
+over coefficients. It knows nothing of dictionaries, problems or solvers.
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ from ..validation import InputError, InputTypeError
 def _float_codes(codes, name="codes"):
     """Return ``(namespace, floating array)``; integers, lists and booleans become float64."""
     if isinstance(codes, np.ma.MaskedArray):
-        raise InputTypeError(f"{name} is a masked array, whose mask a prior cannot honour. Use {name}.filled(0).")
+        raise InputTypeError(
+            f"{name} is a masked array, whose mask a prior cannot honour. Use {name}.filled(0)."
+        )
     if not array_api_compat.is_array_api_obj(codes):
         codes = np.asarray(codes)
     xp = array_api_compat.array_namespace(codes)
@@ -39,16 +41,19 @@ def _is_scalar_product(shape, codes_shape):
 class Prior:
     """A negative log-density over codes, up to scale: ``phi(z) = -sigma^2 log p(z)``.
 
-    Subclasses are frozen dataclasses whose fields are the parameters: a number, or an array aligned with
-    the codes from the first axis after the batch (``(n_atoms,)`` is one value per atom or feature map).
+    Subclasses are frozen dataclasses whose fields are the parameters: a number, or an array aligned
+    with the codes from the first axis after the batch (``(n_atoms,)`` is one value per atom or
+    feature map).
 
     Attributes
     ----------
     is_convex, is_separable, is_nonnegative, is_sparse, is_proper : bool
-        Whether the penalty is convex; a sum over coefficients; infinite for negative codes; has exact zeros
-        as an interval of inputs (a dead zone); is the negative logarithm of an integrable density.
+        Whether the penalty is convex; a sum over coefficients; infinite for negative codes; has
+        exact zeros as an interval of inputs (a dead zone); is the negative logarithm of an
+        integrable density.
     is_homogeneous : bool
-        Whether ``phi(s z) = s phi(z)`` for all ``s > 0`` (then a closed form calibrates the forward transform).
+        Whether ``phi(s z) = s phi(z)`` for all ``s > 0`` (then a closed form calibrates the forward
+        transform).
     formula, support : str or tuple
         The penalty of one coefficient in the grammar of ``SymbolicPrior``, and where it is finite.
     """
@@ -67,7 +72,7 @@ class Prior:
     #: exponent e of each parameter in ``scaled``: parameter * s**e
     _scaling: dict[str, float] = {}
 
-    # -- parameters ---------------------------------------------------------------------------------
+    # -- parameters --------------------------------------------------------------------------
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
         dataclasses.dataclass(frozen=True, eq=False, repr=False)(cls)
@@ -80,7 +85,9 @@ class Prior:
     def parameters(self):
         """dict: the real-valued parameters by name, in the order of the constructor."""
         return {
-            field.name: getattr(self, field.name) for field in dataclasses.fields(self) if field.name in self._scaling
+            field.name: getattr(self, field.name)
+            for field in dataclasses.fields(self)
+            if field.name in self._scaling
         }
 
     def _checked(self, name, value):
@@ -94,7 +101,8 @@ class Prior:
                 array = np.empty(0, dtype=object)
             if array.dtype.kind not in "fiu":
                 raise InputTypeError(
-                    f"{label} is {value!r}; expected a number or an array of numbers aligned with the codes."
+                    f"{label} is {value!r}; expected a number or an array of numbers aligned "
+                    "with the codes."
                 )
             if array.size == 0:
                 raise InputError(f"{label} is empty; expected one value, or one per atom.")
@@ -110,7 +118,10 @@ class Prior:
         wrong = (name not in self._signed and low < 0) or (name in self._positive and low <= 0)
         if wrong or not np.all(np.isfinite(value)):
             hint = "Exponential, AsymmetricLaplace and TruncatedExponential allow negative rates."
-            raise InputError(f"{label} is {_short(value)}; expected {wanted}." + (f" {hint}" if name == "lam" else ""))
+            raise InputError(
+                f"{label} is {_short(value)}; expected {wanted}."
+                + (f" {hint}" if name == "lam" else "")
+            )
         if isinstance(value, np.ndarray):
             value.setflags(write=False)
         return value
@@ -120,12 +131,18 @@ class Prior:
         return [_align(xp, name, value, codes) for name, value in self.parameters.items()]
 
     def __repr__(self):
-        inside = ", ".join(f"{f.name}={_short(getattr(self, f.name))}" for f in dataclasses.fields(self))
+        inside = ", ".join(
+            f"{f.name}={_short(getattr(self, f.name))}" for f in dataclasses.fields(self)
+        )
         return f"{type(self).__name__}({inside})"
 
     def restricted(self, index):
         """The prior of the coefficients ``index`` (integers along the first axis after the batch)."""
-        changed = {name: value[index] for name, value in self.parameters.items() if isinstance(value, np.ndarray)}
+        changed = {
+            name: value[index]
+            for name, value in self.parameters.items()
+            if isinstance(value, np.ndarray)
+        }
         return dataclasses.replace(self, **changed) if changed else self
 
     def scaled(self, s):
@@ -157,7 +174,7 @@ class Prior:
     def _scaling_of(self, name):
         return self._scaling[name]
 
-    # -- the contract -------------------------------------------------------------------------------
+    # -- the contract ------------------------------------------------------------------------
     def value(self, codes):
         """Penalty of each sample, ``phi(z)``; ``inf`` outside the support.
 
@@ -193,8 +210,8 @@ class Prior:
     def prox_vjp(self, v, step, grad):
         """Vector-Jacobian product of ``prox`` in ``v``, in the parameters and in the step.
 
-        The prox is the gradient of a convex potential, so its Jacobian is symmetric and this is also the
-        Jacobian-vector product.
+        The prox is the gradient of a convex potential, so its Jacobian is symmetric and this is
+        also the Jacobian-vector product.
 
         Parameters
         ----------
@@ -216,7 +233,9 @@ class Prior:
         raise NotImplementedError
 
     def feasible_fraction(self, start, direction):
-        """Largest ``t`` in [0, 1] with ``start + t * direction`` in the conjugate's domain, per sample."""
+        """Largest ``t`` in [0, 1] with ``start + t * direction`` in the conjugate's domain,
+        per sample.
+        """
         raise NotImplementedError
 
 
@@ -224,9 +243,10 @@ class SeparablePrior(Prior):
     """A prior that is a sum over coefficients; subclasses write elementwise formulas.
 
     The hooks receive the namespace, the array and the aligned parameters in constructor order:
-    ``_value(xp, z, *params)``, ``_prox(xp, v, step, *params)``, ``_partials(xp, v, step, z, *params)`` returning
-    ``dz/dv`` and a dict of ``dz/dparameter`` (with ``"step"``), and, when convex, ``_conjugate(xp, v, *params)``
-    on the domain ``[low, high]`` that ``_domain(*params)`` returns.
+    ``_value(xp, z, *params)``, ``_prox(xp, v, step, *params)``, ``_partials(xp, v, step, z,
+    *params)`` returning ``dz/dv`` and a dict of ``dz/dparameter`` (with ``"step"``), and, when
+    convex, ``_conjugate(xp, v, *params)`` on the domain ``[low, high]`` that ``_domain(*params)``
+    returns.
     """
 
     def value(self, codes):  # noqa: D102 - the contract's docstring is Prior.value
@@ -254,7 +274,10 @@ class SeparablePrior(Prior):
         params = self._aligned(xp, v)
         z = self._prox(xp, v, step, *params)
         slope, partials = self._partials(xp, v, step, z, *params)
-        gradients = {name: _reduce_like(xp, grad * partials[name], value) for name, value in self.parameters.items()}
+        gradients = {
+            name: _reduce_like(xp, grad * partials[name], value)
+            for name, value in self.parameters.items()
+        }
         gradients["step"] = _reduce_like(xp, grad * partials["step"], step)
         return grad * slope, gradients
 
@@ -271,7 +294,9 @@ class SeparablePrior(Prior):
         return _sum_per_sample(xp, xp.where(inside, elementwise, xp.inf), self)
 
     def conjugate_inside(self, v):
-        """Conjugate after clipping ``v`` into the closed domain (for dual points feasible up to rounding)."""
+        """Conjugate after clipping ``v`` into the closed domain (for dual points feasible up to
+        rounding).
+        """
         xp, v = _float_codes(v, "v")
         params = self._aligned(xp, v)
         clipped = xp.clip(v, *self._domain(*params))
@@ -292,7 +317,7 @@ class SeparablePrior(Prior):
         axes = tuple(range(1, room.ndim))
         return xp.min(room, axis=axes) if axes else room
 
-    # -- hooks with a default -----------------------------------------------------------------------
+    # -- hooks with a default ----------------------------------------------------------------
     def _outside(self, xp, z):
         return z < 0 if self.is_nonnegative else None
 
@@ -306,14 +331,16 @@ class SeparablePrior(Prior):
         raise NotImplementedError
 
     def _conjugate(self, xp, v, *params):
-        """Zero: the penalty is positively homogeneous, so its conjugate is the indicator of the domain."""
+        """Zero: the penalty is positively homogeneous,
+        so its conjugate is the indicator of the domain.
+        """
         return xp.zeros_like(v)
 
     def _domain(self, *params):
         raise NotImplementedError
 
 
-# -- alignment ------------------------------------------------------------------------------------------
+# -- alignment ------------------------------------------------------------------------------
 def _align(xp, name, value, codes):
     if not isinstance(value, np.ndarray):
         return value
@@ -323,16 +350,23 @@ def _align(xp, name, value, codes):
         free = codes.ndim - 1 - value.ndim
         if free < 0 or tuple(codes.shape[1 : 1 + value.ndim]) != value.shape:
             raise InputError(
-                f"{name} has shape {value.shape} but the codes have shape {tuple(codes.shape)}, batch first; "
-                f"expected a number, ({codes.shape[1] if codes.ndim > 1 else 1},) for one per atom, or the full "
+                f"{name} has shape {value.shape} but the codes have shape {tuple(codes.shape)}, "
+                "batch first; "
+                f"expected a number, ({codes.shape[1] if codes.ndim > 1 else 1},) for one per "
+                "atom, or the full "
                 "shape of one sample."
             )
         shape = value.shape + (1,) * free
-    return xp.asarray(value.reshape(shape), dtype=codes.dtype, device=array_api_compat.device(codes))
+    return xp.asarray(
+        value.reshape(shape), dtype=codes.dtype, device=array_api_compat.device(codes)
+    )
 
 
 def _sum_per_sample(xp, elementwise, prior):
-    single = any(isinstance(p, np.ndarray) and p.shape == tuple(elementwise.shape) for p in prior.parameters.values())
+    single = any(
+        isinstance(p, np.ndarray) and p.shape == tuple(elementwise.shape)
+        for p in prior.parameters.values()
+    )
     axes = tuple(range(0 if single else 1, elementwise.ndim))
     return xp.sum(elementwise, axis=axes) if axes else elementwise
 
@@ -357,7 +391,9 @@ def _power_factors(s, exponent):
 def _checked_step(step):
     smallest = step if isinstance(step, float | int) else np.min(np.asarray(step))
     if not smallest > 0:
-        raise InputError(f"step is {_short(step)}; expected a positive number, such as 1 / lipschitz.")
+        raise InputError(
+            f"step is {_short(step)}; expected a positive number, such as 1 / lipschitz."
+        )
     return float(step) if isinstance(step, int) else step
 
 

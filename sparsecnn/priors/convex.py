@@ -1,7 +1,7 @@
 """Convex priors of one coefficient: penalty, prox, derivative, conjugate, one short class each.
 
-Closed forms: Bowren 2021 (soft threshold, ReLU with one rate per coefficient); Bauschke & Combettes,
-Convex Analysis and Monotone Operator Theory, 2nd ed. 2017, ch. 24 (the rest).
+Closed forms: Bowren 2021 (soft threshold, ReLU with one rate per coefficient); Bauschke &
+Combettes, Convex Analysis and Monotone Operator Theory, 2nd ed. 2017, ch. 24 (the rest).
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ class Laplace(SeparablePrior):
     Parameters
     ----------
     lam : float or array
-        Sparsity weight, noise variance over scale; >= 0; a number, one per atom, or one per coefficient.
+        Sparsity weight, noise variance over scale; >= 0; a number, one per atom, or one per
+        coefficient.
 
     References
     ----------
@@ -66,8 +67,8 @@ class Exponential(SeparablePrior):
     Parameters
     ----------
     lam : float or array
-        Rate times noise variance, one per atom if an array. A negative rate (a positive bias) is allowed; it is
-        an improper, anti-sparse prior (``is_proper`` is False).
+        Rate times noise variance, one per atom if an array. A negative rate (a positive bias) is
+        allowed; it is an improper, anti-sparse prior (``is_proper`` is False).
 
     References
     ----------
@@ -112,7 +113,8 @@ class AsymmetricLaplace(SeparablePrior):
     Parameters
     ----------
     lam_minus, lam_plus : float or array
-        Rates of the two sides; each may be negative as long as ``lam_minus + lam_plus >= 0`` (convexity).
+        Rates of the two sides; each may be negative as long as ``lam_minus + lam_plus >= 0``
+        (convexity).
 
     Examples
     --------
@@ -131,7 +133,8 @@ class AsymmetricLaplace(SeparablePrior):
         super().__post_init__()
         if np.any(self.lam_minus + self.lam_plus < 0):
             raise InputError(
-                "AsymmetricLaplace: lam_minus + lam_plus is negative somewhere, so the penalty has a concave kink; "
+                "AsymmetricLaplace: lam_minus + lam_plus is negative somewhere, so the penalty "
+                "has a concave kink; "
                 "expected lam_minus + lam_plus >= 0. Raise one of the two rates."
             )
 
@@ -353,7 +356,8 @@ class Uniform(SeparablePrior):
         super().__post_init__()
         if not np.all(np.asarray(self.low) < np.asarray(self.high)):
             raise InputError(
-                f"Uniform: low is {self.low} and high is {self.high}; expected low < high everywhere. Swap them."
+                f"Uniform: low is {self.low} and high is {self.high}; expected low < high "
+                "everywhere. Swap them."
             )
 
     @property
@@ -506,7 +510,8 @@ class Gamma(SeparablePrior):
     lam : float or array
         Noise variance times rate, >= 0.
     mu : float or array
-        Noise variance times (shape - 1), > 0 (shape <= 1 has no finite MAP code; use ``Exponential`` for shape 1).
+        Noise variance times (shape - 1), > 0 (shape <= 1 has no finite MAP code; use
+        ``Exponential`` for shape 1).
 
     Examples
     --------
@@ -537,7 +542,9 @@ class Gamma(SeparablePrior):
         u = v - step * lam
         root = xp.hypot(u, xp.zeros_like(u) + 2 * (step * mu) ** 0.5)
         # the root of z^2 - u z - step mu = 0 that does not cancel
-        return xp.where(u >= 0, 0.5 * (u + root), 2 * step * mu / (root - xp.where(u >= 0, -1.0, u)))
+        return xp.where(
+            u >= 0, 0.5 * (u + root), 2 * step * mu / (root - xp.where(u >= 0, -1.0, u))
+        )
 
     def _partials(self, xp, v, step, z, lam, mu):
         # z + step (lam - mu / z) = v

@@ -1,7 +1,7 @@
 """Non-convex priors of one coefficient (and Lp, convex from p = 1 on). A prox here may jump.
 
-Where several stationary points compete, the candidates are compared by objective, so the result is a global
-minimiser for every step size; at the jump itself both sides are minimisers.
+Where several stationary points compete, the candidates are compared by objective, so the result is
+a global minimiser for every step size; at the jump itself both sides are minimisers.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ class _NonConvexPrior(SeparablePrior):
 class StudentT(_NonConvexPrior):
     """Student-t prior, ``phi(z) = c log(1 + z^2 / gamma^2)``; heavy tails, but no exact zeros.
 
-    The prox is the real root of ``z^3 - v z^2 + (gamma^2 + 2c) z - v gamma^2 = 0`` of least objective; it is
-    unique for every ``v`` if and only if ``c <= 4 gamma^2``.
+    The prox is the real root of ``z^3 - v z^2 + (gamma^2 + 2c) z - v gamma^2 = 0`` of least
+    objective; it is unique for every ``v`` if and only if ``c <= 4 gamma^2``.
 
     Parameters
     ----------
@@ -76,7 +76,8 @@ class StudentT(_NonConvexPrior):
         def slope(z):
             return 1 + 2 * c * (square - z**2) / (square + z**2) ** 2
 
-        # residual' = 0 at z^2 = (c - gamma^2) -+ sqrt(c (c - 4 gamma^2)): the two outer branches increase
+        # residual' = 0 at z^2 = (c - gamma^2) -+ sqrt(c (c - 4 gamma^2)): the two outer branches
+        # increase
         spread = xp.sqrt(xp.clip(c * (c - 4 * square), 0.0, None))
         several = c > 4 * square
         first = xp.where(several, xp.sqrt(xp.clip(c - square - spread, 0.0, None)), size)
@@ -99,8 +100,8 @@ class StudentT(_NonConvexPrior):
 class SpikeSlab(_NonConvexPrior):
     """Spike and slab, ``phi(z) = kappa 1[z != 0] + lam |z| + alpha z^2 / 2``: a joint MAP over support and value.
 
-    With ``lam = alpha = 0`` its prox is the hard threshold at ``sqrt(2 kappa)``. The weight ``kappa`` depends on the
-    units of the codes, because a point mass is compared with a density.
+    With ``lam = alpha = 0`` its prox is the hard threshold at ``sqrt(2 kappa)``. The weight
+    ``kappa`` depends on the units of the codes, because a point mass is compared with a density.
 
     Parameters
     ----------
@@ -138,7 +139,9 @@ class SpikeSlab(_NonConvexPrior):
 
     @property
     def is_sparse(self):
-        return self.is_nonnegative or bool(np.any(np.asarray(self.kappa) + np.asarray(self.lam) > 0))
+        return self.is_nonnegative or bool(
+            np.any(np.asarray(self.kappa) + np.asarray(self.lam) > 0)
+        )
 
     def _value(self, xp, z, kappa, lam, alpha):
         return xp.where(z != 0, kappa + lam * xp.abs(z) + 0.5 * alpha * z**2, 0.0)
@@ -223,7 +226,8 @@ class SCAD(_NonConvexPrior):
     lam : float or array
         Weight, >= 0.
     a : float or array
-        Where the penalty becomes flat, in units of ``lam``; > 2 (then the unit-step prox is continuous).
+        Where the penalty becomes flat, in units of ``lam``; > 2 (then the unit-step prox is
+        continuous).
 
     References
     ----------
@@ -239,7 +243,8 @@ class SCAD(_NonConvexPrior):
     a: float
     is_proper = False
     formula = (
-        "Piecewise((lam*abs(z), abs(z) <= lam), ((2*a*lam*abs(z) - z**2 - lam**2)/(2*(a - 1)), abs(z) <= a*lam), "
+        "Piecewise((lam*abs(z), abs(z) <= lam), ((2*a*lam*abs(z) - z**2 - lam**2)/(2*(a - 1)), "
+        "abs(z) <= a*lam), "
         "(lam**2*(a + 1)/2, True))"
     )
     _positive = ("a",)
@@ -281,7 +286,9 @@ class SCAD(_NonConvexPrior):
         push = (a * lam - size) / (a - 1)
         slope = xp.where(middle, gain, xp.where(size > 0, zero + 1, zero))
         return slope, {
-            "lam": xp.where(soft, -step * sign, xp.where(middle, -step * a / (a - 1) * sign * gain, zero)),
+            "lam": xp.where(
+                soft, -step * sign, xp.where(middle, -step * a / (a - 1) * sign * gain, zero)
+            ),
             "a": xp.where(middle, -step * sign * (lam - push) / (a - 1) * gain, zero),
             "step": xp.where(soft, -lam * sign, xp.where(middle, -push * sign * gain, zero)),
         }
@@ -290,7 +297,8 @@ class SCAD(_NonConvexPrior):
 class MCP(_NonConvexPrior):
     """Minimax concave penalty: ``lam |z| - z^2 / (2 gamma)`` up to ``gamma lam``, then constant.
 
-    Its prox is the firm threshold for ``gamma > 1`` and the hard threshold at ``lam sqrt(gamma)`` for ``gamma <= 1``.
+    Its prox is the firm threshold for ``gamma > 1`` and the hard threshold at ``lam sqrt(gamma)``
+    for ``gamma <= 1``.
 
     Parameters
     ----------
@@ -312,7 +320,9 @@ class MCP(_NonConvexPrior):
     lam: float
     gamma: float
     is_proper = False
-    formula = "Piecewise((lam*abs(z) - z**2/(2*gamma), abs(z) <= gamma*lam), (gamma*lam**2/2, True))"
+    formula = (
+        "Piecewise((lam*abs(z) - z**2/(2*gamma), abs(z) <= gamma*lam), (gamma*lam**2/2, True))"
+    )
     _positive = ("gamma",)
     _scaling = {"lam": -1, "gamma": 0}
 
@@ -398,7 +408,9 @@ class Lp(_NonConvexPrior):
             return type(self)(_Rescaled(self.lam, s, self.p - 2).value, self.p)
         exponents = np.asarray(self.p) - 2
         lam = np.broadcast_to(np.asarray(self.lam, dtype=float), exponents.shape)
-        each = [_Rescaled(w, s, e).value for w, e in zip(lam.ravel(), exponents.ravel(), strict=True)]
+        each = [
+            _Rescaled(w, s, e).value for w, e in zip(lam.ravel(), exponents.ravel(), strict=True)
+        ]
         return type(self)(np.reshape(each, exponents.shape), self.p)
 
     def _value(self, xp, z, lam, p):
@@ -420,8 +432,14 @@ class Lp(_NonConvexPrior):
         def slope(z):
             return 1 + weight * p * (p - 1) * power(z, p - 2)
 
-        jump = xp.where(below, power(2 * weight * xp.clip(1 - p, 0.0, None), 1 / xp.where(below, 2 - p, 1.0)), zero)
-        at_zero = xp.where(below, jump + weight * p * power(jump, p - 1), xp.where(linear, weight, zero))
+        jump = xp.where(
+            below,
+            power(2 * weight * xp.clip(1 - p, 0.0, None), 1 / xp.where(below, 2 - p, 1.0)),
+            zero,
+        )
+        at_zero = xp.where(
+            below, jump + weight * p * power(jump, p - 1), xp.where(linear, weight, zero)
+        )
         curved = increasing_root(xp, residual, slope, xp.minimum(jump, size), size)
         root = xp.where(linear, size - weight, xp.where(weight > 0, curved, size))
         return sign * xp.where(size > xp.where(weight > 0, at_zero, zero), root, zero)

@@ -16,7 +16,8 @@ def increasing_root(xp, function, derivative, low, high, max_iter=120):
     function, derivative : callable
         Elementwise functions of an array shaped like ``low``.
     low, high : array
-        Brackets; where ``function(low) >= 0`` the answer is ``low``, where ``function(high) <= 0`` it is ``high``.
+        Brackets; where ``function(low) >= 0`` the answer is ``low``, where ``function(high) <= 0``
+        it is ``high``.
 
     Returns
     -------

@@ -1,6 +1,7 @@
 """Priors that couple coefficients: group sparsity and hard cardinality.
 
-A 1-D array is one sample here (scalar codes make no sense for a coupled prior); otherwise batch first.
+A 1-D array is one sample here (scalar codes make no sense for a coupled prior); otherwise batch
+first.
 """
 
 from __future__ import annotations
@@ -46,7 +47,8 @@ class GroupLaplace(Prior):
         n_groups = int(self.groups.max()) + 1
         if isinstance(self.lam, np.ndarray) and self.lam.shape != (n_groups,):
             raise InputError(
-                f"GroupLaplace(lam=...) has shape {self.lam.shape}; expected a number or one value for each of the "
+                f"GroupLaplace(lam=...) has shape {self.lam.shape}; expected a number or one "
+                "value for each of the "
                 f"{n_groups} groups."
             )
 
@@ -65,21 +67,28 @@ class GroupLaplace(Prior):
 
     def restricted(self, index):
         """Refused: the coefficients of a group cannot be separated."""
-        raise InputError("GroupLaplace couples coefficients, so it cannot be restricted to some of them.")
+        raise InputError(
+            "GroupLaplace couples coefficients, so it cannot be restricted to some of them."
+        )
 
     def _batched(self, codes, name="codes"):
         xp, codes = _float_codes(codes, name)
         batched = codes[None] if codes.ndim == 1 else codes
         if batched.shape[1] != self.groups.size:
             raise InputError(
-                f"{name} has {batched.shape[1]} atoms on axis 1, but groups labels {self.groups.size} atoms."
+                f"{name} has {batched.shape[1]} atoms on axis 1, but groups labels "
+                f"{self.groups.size} atoms."
             )
         return xp, codes, batched
 
     def _norms(self, xp, z):
         """Norm of every group, shape (n_samples, n_groups, ...)."""
         parts = [
-            xp.sqrt(xp.sum(xp.take(z, xp.asarray(np.flatnonzero(self.groups == g)), axis=1) ** 2, axis=1))
+            xp.sqrt(
+                xp.sum(
+                    xp.take(z, xp.asarray(np.flatnonzero(self.groups == g)), axis=1) ** 2, axis=1
+                )
+            )
             for g in range(self.n_groups)
         ]
         return xp.stack(parts, axis=1)
@@ -123,7 +132,10 @@ class GroupLaplace(Prior):
         # d/dv (1 - w/|v|) v = gain I + (w/|v|) u u^T ; d/dw = -u
         along = xp.stack(
             [
-                xp.sum(xp.take(grad * unit, xp.asarray(np.flatnonzero(self.groups == g)), axis=1), axis=1)
+                xp.sum(
+                    xp.take(grad * unit, xp.asarray(np.flatnonzero(self.groups == g)), axis=1),
+                    axis=1,
+                )
                 for g in range(self.n_groups)
             ],
             axis=1,
@@ -164,7 +176,11 @@ class GroupLaplace(Prior):
         def inner(a, b):
             return self._norms_of_products(xp, a, b)
 
-        quadratic, linear, constant = inner(direction, direction), inner(start, direction), inner(start, start)
+        quadratic, linear, constant = (
+            inner(direction, direction),
+            inner(start, direction),
+            inner(start, start),
+        )
         room = self._weights(xp, quadratic) ** 2 - constant
         disc = xp.sqrt(xp.clip(linear**2 + quadratic * room, 0.0, None))
         # largest t with |start + t direction| <= lam, in the form that does not cancel
@@ -189,7 +205,8 @@ class TopK(Prior):
     Parameters
     ----------
     k : int
-        Number of coefficients kept, >= 1, over all axes of a sample. Ties keep the first in memory order.
+        Number of coefficients kept, >= 1, over all axes of a sample. Ties keep the first in memory
+        order.
 
     Examples
     --------
@@ -208,7 +225,10 @@ class TopK(Prior):
 
     def restricted(self, index):
         """Refused: the budget is shared by all coefficients."""
-        raise InputError("TopK shares one budget among all coefficients; it cannot be restricted to some of them.")
+        raise InputError(
+            "TopK shares one budget among all coefficients; it cannot be restricted to some of "
+            "them."
+        )
 
     def value(self, codes):  # noqa: D102
         xp, codes = _float_codes(codes)
@@ -244,7 +264,8 @@ def _group_labels(groups):
         every = np.concatenate(members)
         if not np.array_equal(np.sort(every), np.arange(every.size)):
             raise InputError(
-                "GroupLaplace(groups=...) is a list of index lists that does not use each atom 0..n_atoms-1 exactly "
+                "GroupLaplace(groups=...) is a list of index lists that does not use each atom "
+                "0..n_atoms-1 exactly "
                 "once; expected a partition, or one label per atom."
             )
         labels = np.empty(every.size, dtype=int)
@@ -254,7 +275,8 @@ def _group_labels(groups):
         labels = np.asarray(groups)
         if labels.ndim != 1 or labels.size == 0 or labels.dtype.kind not in "iu":
             raise InputError(
-                f"GroupLaplace(groups=...) is {groups!r}; expected a non-empty 1-D array of integer labels, one per atom."
+                f"GroupLaplace(groups=...) is {groups!r}; expected a non-empty 1-D array of "
+                "integer labels, one per atom."
             )
         labels = np.unique(labels, return_inverse=True)[1].reshape(-1)
     labels.setflags(write=False)

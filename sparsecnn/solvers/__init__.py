@@ -1,4 +1,6 @@
-"""Solvers of one sparse-coding problem. They differ in how long they run; all return the same certificates."""
+"""Solvers of one sparse-coding problem. They differ in how long they run;
+all return the same certificates.
+"""
 
 from __future__ import annotations
 
@@ -50,11 +52,19 @@ def default_solver(problem):
     if problem.dictionary.is_orthonormal and not masked:
         return Choice(Orthogonal(), "the dictionary is orthonormal, so one step is the exact code")
     if problem.prior.is_convex:
-        why = "a mask breaks orthonormality" if problem.dictionary.is_orthonormal else "the atoms overlap"
-        return Choice(
-            FISTA(max_iter=10_000), f"the prior is convex and {why}: accelerated proximal gradient with a gap"
+        why = (
+            "a mask breaks orthonormality"
+            if problem.dictionary.is_orthonormal
+            else "the atoms overlap"
         )
-    return Choice(ISTA(max_iter=10_000), "the prior is not convex: plain proximal gradient, to a stationary point")
+        return Choice(
+            FISTA(max_iter=10_000),
+            f"the prior is convex and {why}: accelerated proximal gradient with a gap",
+        )
+    return Choice(
+        ISTA(max_iter=10_000),
+        "the prior is not convex: plain proximal gradient, to a stationary point",
+    )
 
 
 def solve(problem, *, tol=1e-6, max_iter=None, start=None):
@@ -77,11 +87,14 @@ def solve(problem, *, tol=1e-6, max_iter=None, start=None):
     Examples
     --------
     >>> import sparsecnn as sc
-    >>> problem = sc.SparseCodingProblem([[1.0, 0.0]], sc.Dictionary([[1.0, 0.0], [0.6, 0.8]]), sc.Exponential(0.2))
+    >>> problem = sc.SparseCodingProblem([[1.0, 0.0]], sc.Dictionary([[1.0, 0.0], [0.6, 0.8]]),
+    sc.Exponential(0.2))
     >>> sc.solve(problem).codes.round(4)
     array([[0.8, 0. ]])
     """
     solver = default_solver(problem).solver
     if not isinstance(solver, Orthogonal):
-        solver = dataclasses.replace(solver, tol=tol, max_iter=solver.max_iter if max_iter is None else max_iter)
+        solver = dataclasses.replace(
+            solver, tol=tol, max_iter=solver.max_iter if max_iter is None else max_iter
+        )
     return solver.solve(problem, start)

@@ -14,7 +14,14 @@ from typing import NamedTuple
 import numpy as np
 
 from ..problem import SparseCodingProblem
-from ..validation import ConvergenceWarning, InputError, InputTypeError, as_float_array, as_integer, as_number
+from ..validation import (
+    ConvergenceWarning,
+    InputError,
+    InputTypeError,
+    as_float_array,
+    as_integer,
+    as_number,
+)
 
 #: A block of samples is run to convergence before the next, so that its arrays stay in the cache.
 _BLOCK_NUMBERS, _BLOCK_ROWS = 1 << 19, 512
@@ -23,7 +30,9 @@ _FLOAT32_FLOOR = 1e-4
 
 
 class Checkpoint(NamedTuple):
-    """Certificates after ``n_iter`` iterations, one float64 number per sample (finished samples keep their last)."""
+    """Certificates after ``n_iter`` iterations, one float64 number per sample (finished samples
+    keep their last).
+    """
 
     n_iter: int
     objective: np.ndarray
@@ -41,8 +50,8 @@ class Solution:
     objective : array, shape (n_samples,)
         Energy, float64.
     gap : array, shape (n_samples,)
-        Relative duality gap: ``(E(z) - lower bound) / max(E(z), E(0))``, float64; nan when the prior is not
-        convex.
+        Relative duality gap: ``(E(z) - lower bound) / max(E(z), E(0))``, float64; nan when the
+        prior is not convex.
     residual : array, shape (n_samples,)
         Relative fixed-point residual of the proximal-gradient step, float64.
     n_iter : array of int, shape (n_samples,)
@@ -53,7 +62,8 @@ class Solution:
         Certificates at the iterations that were certified.
     solver : Solver
     dual_gap : array, shape (n_samples,)
-        Absolute duality gap; ``sqrt(2 dual_gap)`` bounds the distance of the reconstruction from the exact code's.
+        Absolute duality gap; ``sqrt(2 dual_gap)`` bounds the distance of the reconstruction from
+        the exact code's.
     """
 
     codes: np.ndarray
@@ -70,7 +80,8 @@ class Solution:
     def __repr__(self):
         worst = self.gap if self.certificate == "relative duality gap" else self.residual
         return (
-            f"Solution({len(self.codes)} samples by {self.solver!r}: {int(self.converged.sum())} converged, "
+            f"Solution({len(self.codes)} samples by {self.solver!r}: {int(self.converged.sum())} "
+            "converged, "
             f"worst {self.certificate} {np.max(worst):.2e})"
         )
 
@@ -102,8 +113,9 @@ class Solver:
         Yields
         ------
         codes : array
-            Codes of the samples still under way. ``keep = yield codes`` receives a boolean array when some samples are
-            finished; the solver may shrink its arrays to ``keep`` (and then yields fewer codes) or ignore it.
+            Codes of the samples still under way. ``keep = yield codes`` receives a boolean array
+            when some samples are finished; the solver may shrink its arrays to ``keep`` (and then
+            yields fewer codes) or ignore it.
         """
         raise NotImplementedError
 
@@ -115,7 +127,9 @@ class Solver:
         InputError
         """
         if not isinstance(problem, SparseCodingProblem):
-            raise InputTypeError(f"problem is {problem!r}; expected SparseCodingProblem(x, dictionary, prior).")
+            raise InputTypeError(
+                f"problem is {problem!r}; expected SparseCodingProblem(x, dictionary, prior)."
+            )
 
     def solve(self, problem, start=None):
         """Run until every sample is certified to ``tol`` or ``max_iter`` iterations are spent.
@@ -189,7 +203,9 @@ class _Run:
         everything = np.arange(problem.n_samples)
         if problem.x.dtype == np.float32 and solver.tol < _FLOAT32_FLOOR and solver.max_iter > 1:
             rough = self._iterate(problem, everything, start, _FLOAT32_FLOOR)
-            left = rough[(self._measure()[rough] > solver.tol) & (self.n_iter[rough] < solver.max_iter)]
+            left = rough[
+                (self._measure()[rough] > solver.tol) & (self.n_iter[rough] < solver.max_iter)
+            ]
             if len(left):
                 self._offset = int(self.n_iter.max())
                 twin = problem.subset(left).astype(np.float64)
@@ -235,7 +251,9 @@ class _Run:
     def _certify(self, problem, rows, local, codes, spent, iteration):
         with np.errstate(over="ignore", invalid="ignore"):
             part = problem.subset(local).certificate(codes)
-        finite = np.isfinite(part.objective) & np.isfinite(codes).reshape(len(codes), -1).all(axis=1)
+        finite = np.isfinite(part.objective) & np.isfinite(codes).reshape(len(codes), -1).all(
+            axis=1
+        )
         good, where = np.flatnonzero(finite), rows[local]
         self.codes[where[good]] = codes[good]
         self.n_iter[where] = spent[local] + iteration
@@ -245,17 +263,23 @@ class _Run:
 
 
 def _certified_by_gap(problem):
-    """Whether the duality gap must vanish at the exact code (convex, and the dual feasible set has an interior)."""
+    """Whether the duality gap must vanish at the exact code (convex,
+    and the dual feasible set has an interior).
+    """
     return problem.prior.is_convex and problem.dual_interior.status == "interior"
 
 
 def _measure(gap, residual, on_gap):
-    """The number that has to fall below ``tol``; without a dual interior a small gap still certifies, if it occurs."""
+    """The number that has to fall below ``tol``;
+    without a dual interior a small gap still certifies, if it occurs.
+    """
     return gap if on_gap else np.fmin(gap, residual)
 
 
 def _merged_history(n_samples, blocks, runs):
-    """One history for the whole batch: each block's last known certificate at every certified iteration."""
+    """One history for the whole batch: each block's last known certificate at every certified
+    iteration.
+    """
     merged, current = [], np.full((3, n_samples), np.nan)
     steps = sorted({checkpoint.n_iter for run in runs for checkpoint in run.history})
     at = [{c.n_iter: c for c in run.history} for run in runs]
@@ -282,7 +306,9 @@ def _blocks(problem):
 
 def _in_threads(work, blocks):
     """Map over blocks: one thread per core, each with single-threaded linear algebra."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = (
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    )
     if len(blocks) == 1 or cores == 1:
         return [work(block) for block in blocks]
     from threadpoolctl import threadpool_limits
@@ -300,7 +326,9 @@ def _checked_start(problem, start):
         return None
     start = as_float_array(start, "start", expected=f"codes of shape {problem.shape}")
     if start.shape != problem.shape:
-        raise InputError(f"start has shape {start.shape}; expected {problem.shape}, one code per sample of x.")
+        raise InputError(
+            f"start has shape {start.shape}; expected {problem.shape}, one code per sample of x."
+        )
     return start.astype(problem.x.dtype, copy=True)
 
 
@@ -309,8 +337,10 @@ def _warn(solution):
     on_gap = solution.certificate == "relative duality gap"
     measure = np.nan_to_num((solution.gap if on_gap else solution.residual)[late], nan=np.inf)
     warnings.warn(
-        f"{type(solution.solver).__name__}: {int(late.sum())} of {len(late)} samples did not reach tol = "
-        f"{solution.solver.tol:g} in {int(solution.n_iter.max())} iterations; worst {solution.certificate} "
+        f"{type(solution.solver).__name__}: {int(late.sum())} of {len(late)} samples did not "
+        "reach tol = "
+        f"{solution.solver.tol:g} in {int(solution.n_iter.max())} iterations; worst "
+        f"{solution.certificate} "
         f"{measure.max():.3g}. Raise max_iter, loosen tol, or pass start=solution.codes to go on.",
         ConvergenceWarning,
         stacklevel=3,
@@ -326,7 +356,9 @@ def refuse_unbounded(problem, solver):
     """
     if problem.prior.is_convex and problem.dual_interior.status == "empty":
         raise InputError(
-            f"{type(solver).__name__}: the energy is unbounded below, because no u satisfies D^T u <= the prior's rates; "
-            "expected rates that the dictionary can hold back. Raise the negative rates of the prior, or use "
+            f"{type(solver).__name__}: the energy is unbounded below, because no u satisfies D^T "
+            "u <= the prior's rates; "
+            "expected rates that the dictionary can hold back. Raise the negative rates of the "
+            "prior, or use "
             "ForwardTransform, which is defined all the same."
         )

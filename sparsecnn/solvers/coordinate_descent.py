@@ -1,4 +1,6 @@
-"""Coordinate descent on the Gram matrix, all samples at once: one coefficient after the other, exactly minimised."""
+"""Coordinate descent on the Gram matrix, all samples at once: one coefficient after the other,
+exactly minimised.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,8 @@ class CoordinateDescent(Solver):
     Parameters
     ----------
     tol : float
-        Relative duality gap (fixed-point residual for non-convex priors) at which a sample is finished.
+        Relative duality gap (fixed-point residual for non-convex priors) at which a sample is
+        finished.
     max_iter : int
         Sweeps.
 
@@ -34,15 +37,19 @@ class CoordinateDescent(Solver):
     def check(self, problem):  # noqa: D102
         super().check(problem)
         if len(problem.dictionary.code_shape) != 1:
-            raise InputError("CoordinateDescent works on dense dictionaries; use FISTA() for convolutional ones.")
+            raise InputError(
+                "CoordinateDescent works on dense dictionaries; use FISTA() for convolutional ones."
+            )
         if not problem.prior.is_separable:
             raise InputError(
-                f"CoordinateDescent: {type(problem.prior).__name__} couples coefficients, so one at a time can stall. "
+                f"CoordinateDescent: {type(problem.prior).__name__} couples coefficients, so one "
+                "at a time can stall. "
                 f"Use {'FISTA' if problem.prior.is_convex else 'ISTA'}()."
             )
         if problem.mask is not None and not problem.mask.all():
             raise InputError(
-                "CoordinateDescent shares one Gram matrix among samples, which a mask forbids. Use FISTA()."
+                "CoordinateDescent shares one Gram matrix among samples, which a mask forbids. "
+                "Use FISTA()."
             )
         refuse_unbounded(problem, self)
 

@@ -1,4 +1,6 @@
-"""One step: the convolutional (or dense) layer as a solver, its calibrated version, and the case where it is exact."""
+"""One step: the convolutional (or dense) layer as a solver, its calibrated version,
+and the case where it is exact.
+"""
 
 from __future__ import annotations
 
@@ -16,25 +18,27 @@ _GOLDEN = (np.sqrt(5) - 1) / 2
 class ForwardTransform(Solver):
     """The CNN layer: ``prox(D^T x)``, the first proximal-gradient iterate with step 1 from zero codes.
 
-    It never warns: its answer is what a layer computes, and ``converged`` says whether that happens to be the code
-    (relative gap <= 1e-6).
+    It never warns: its answer is what a layer computes, and ``converged`` says whether that happens
+    to be the code (relative gap <= 1e-6).
 
     Parameters
     ----------
     calibrate : bool
-        Rescale each code by the non-negative factor of least energy along its ray. For homogeneous penalties that
-        is ``s = max(0, (<x, D z> - phi(z)) / ||D z||^2)``, otherwise a line search. The result never has more energy than
-        the better of the plain and the zero code.
+        Rescale each code by the non-negative factor of least energy along its ray. For homogeneous
+        penalties that is ``s = max(0, (<x, D z> - phi(z)) / ||D z||^2)``, otherwise a line search.
+        The result never has more energy than the better of the plain and the zero code.
 
     References
     ----------
     Bowren 2021, the forward transformation with one exponential prior parameter per coefficient.
-    Denil & de Freitas 2012, Recklessly approximate sparse coding (soft-threshold features as one step).
+    Denil & de Freitas 2012, Recklessly approximate sparse coding (soft-threshold features as one
+    step).
 
     Examples
     --------
     >>> import sparsecnn as sc
-    >>> problem = sc.SparseCodingProblem([[3.0, 0.2]], sc.Dictionary([[1.0, 0.0], [0.0, 1.0]]), sc.Exponential(0.5))
+    >>> problem = sc.SparseCodingProblem([[3.0, 0.2]], sc.Dictionary([[1.0, 0.0], [0.0, 1.0]]),
+    sc.Exponential(0.5))
     >>> sc.ForwardTransform().solve(problem).codes
     array([[2.5, 0. ]])
     """
@@ -58,7 +62,8 @@ class Orthogonal(ForwardTransform):
 
     References
     ----------
-    Bowren 2021, orthogonal basis functions: the soft threshold (ReLU) of the projections is the optimum.
+    Bowren 2021, orthogonal basis functions: the soft threshold (ReLU) of the projections is the
+    optimum.
     """
 
     calibrate: bool = dataclasses.field(default=False, init=False, repr=False)
@@ -69,12 +74,16 @@ class Orthogonal(ForwardTransform):
         dictionary = problem.dictionary
         if not dictionary.is_orthonormal:
             raise InputError(
-                f"Orthogonal: the dictionary is not orthonormal (||D^T D - I|| = {dictionary.gram_deviation:.3g}, mutual "
-                f"coherence {dictionary.mutual_coherence:.3g}), so one step is not the code. Use FISTA() for the exact "
+                "Orthogonal: the dictionary is not orthonormal (||D^T D - I|| = "
+                f"{dictionary.gram_deviation:.3g}, mutual "
+                f"coherence {dictionary.mutual_coherence:.3g}), so one step is not the code. Use "
+                "FISTA() for the exact "
                 "code, or ForwardTransform() for the one-step approximation."
             )
         if problem.mask is not None and not problem.mask.all():
-            raise InputError("Orthogonal: a mask makes the observed atoms non-orthogonal. Use FISTA().")
+            raise InputError(
+                "Orthogonal: a mask makes the observed atoms non-orthogonal. Use FISTA()."
+            )
 
 
 def _best_scale(problem, codes):
@@ -82,16 +91,22 @@ def _best_scale(problem, codes):
     x = problem.x if problem.mask is None else problem.x * problem.mask
     image = x - problem.residual(codes)  # mask * D z
     cross = np.einsum("ni,ni->n", *(a.reshape(len(a), -1) for a in (x, image)), dtype=np.float64)
-    square = np.einsum("ni,ni->n", *(a.reshape(len(a), -1) for a in (image, image)), dtype=np.float64)
+    square = np.einsum(
+        "ni,ni->n", *(a.reshape(len(a), -1) for a in (image, image)), dtype=np.float64
+    )
     safe = np.where(square > 0, square, 1.0)
     if problem.prior.is_homogeneous:
         scale = np.where(square > 0, (cross - problem.prior.value(codes)) / safe, 0.0)
         return np.maximum(scale, 0.0).astype(codes.dtype)
-    return _line_search(problem.prior, codes, cross, square, np.maximum(cross / safe, 1.0)).astype(codes.dtype)
+    return _line_search(problem.prior, codes, cross, square, np.maximum(cross / safe, 1.0)).astype(
+        codes.dtype
+    )
 
 
 def _line_search(prior, codes, cross, square, high):
-    """Golden-section search of ``1/2 s^2 square - s cross + phi(s z)`` on [0, high], compared with s = 0 and s = 1."""
+    """Golden-section search of ``1/2 s^2 square - s cross + phi(s z)`` on [0, high],
+    compared with s = 0 and s = 1.
+    """
 
     def energy(s):
         column = s.reshape((-1,) + (1,) * (codes.ndim - 1))

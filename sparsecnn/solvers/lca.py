@@ -1,4 +1,6 @@
-"""The locally competitive algorithm: sparse coding as the dynamics of a recurrent network with lateral inhibition."""
+"""The locally competitive algorithm: sparse coding as the dynamics of a recurrent network with
+lateral inhibition.
+"""
 
 from __future__ import annotations
 
@@ -18,14 +20,16 @@ class LCA(Solver):
     Parameters
     ----------
     tol : float
-        Relative duality gap (fixed-point residual for non-convex priors) at which a sample is finished.
+        Relative duality gap (fixed-point residual for non-convex priors) at which a sample is
+        finished.
     max_iter : int
     step : float, optional
         Time step over ``tau``; default ``1 / max(1, lipschitz)``.
 
     References
     ----------
-    Rozell, Johnson, Baraniuk & Olshausen 2008, Sparse coding via thresholding and local competition.
+    Rozell, Johnson, Baraniuk & Olshausen 2008, Sparse coding via thresholding and local
+    competition.
     """
 
     tol: float = 1e-6
@@ -41,7 +45,8 @@ class LCA(Solver):
         super().check(problem)
         if not problem.prior.is_convex:
             raise InputError(
-                f"LCA: {type(problem.prior).__name__} is not convex, so the dynamics can cycle. Use ISTA()."
+                f"LCA: {type(problem.prior).__name__} is not convex, so the dynamics can cycle. "
+                "Use ISTA()."
             )
         refuse_unbounded(problem, self)
 

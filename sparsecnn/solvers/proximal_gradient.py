@@ -1,4 +1,6 @@
-"""ISTA and FISTA: a gradient step on the fidelity, then the prior's prox. Iterating the layer until it is the code."""
+"""ISTA and FISTA: a gradient step on the fidelity,
+then the prior's prox. Iterating the layer until it is the code.
+"""
 
 from __future__ import annotations
 
@@ -15,16 +17,19 @@ from .base import Solver, refuse_unbounded
 class ISTA(Solver):
     """Iterative shrinkage-thresholding: ``z <- prox(z + step D^T (x - D z), step)`` from zero codes.
 
-    With ``step = 1`` its first iterate is the forward transform. For convex priors and ``step <= 1 / L`` the energy obeys
-    ``E(z_t) - E* <= L ||z*||^2 / (2 t)``; for others it decreases to a stationary point.
+    With ``step = 1`` its first iterate is the forward transform. For convex priors and ``step <= 1
+    / L`` the energy obeys ``E(z_t) - E* <= L ||z*||^2 / (2 t)``; for others it decreases to a
+    stationary point.
 
     Parameters
     ----------
     tol : float
-        Relative duality gap (fixed-point residual for non-convex priors) at which a sample is finished.
+        Relative duality gap (fixed-point residual for non-convex priors) at which a sample is
+        finished.
     max_iter : int
     step : float, optional
-        Step size; default 1 / lipschitz. Above 2 / lipschitz the iteration may diverge (it then warns).
+        Step size; default 1 / lipschitz. Above 2 / lipschitz the iteration may diverge (it then
+        warns).
 
     References
     ----------
@@ -82,7 +87,8 @@ class FISTA(Solver):
         super().check(problem)
         if not problem.prior.is_convex:
             raise InputError(
-                f"FISTA: {type(problem.prior).__name__} is not convex, where momentum has no guarantee. Use ISTA(), which "
+                f"FISTA: {type(problem.prior).__name__} is not convex, where momentum has no "
+                "guarantee. Use ISTA(), which "
                 "decreases the energy to a stationary point."
             )
         refuse_unbounded(problem, self)
@@ -101,15 +107,23 @@ class FISTA(Solver):
             keep = yield codes
             if keep is not None:
                 problem = problem.subset(keep)
-                codes, previous, point, momentum = (a[keep] for a in (codes, previous, point, momentum))
+                codes, previous, point, momentum = (
+                    a[keep] for a in (codes, previous, point, momentum)
+                )
             change = codes - previous
             uphill = xp.sum((point - codes) * change, axis=axes, keepdims=True) > 0
-            faster = xp.where(uphill, xp.ones_like(momentum), 0.5 * (1 + xp.sqrt(1 + 4 * momentum**2)))
-            point = codes + xp.where(uphill, xp.zeros_like(momentum), (momentum - 1) / faster) * change
+            faster = xp.where(
+                uphill, xp.ones_like(momentum), 0.5 * (1 + xp.sqrt(1 + 4 * momentum**2))
+            )
+            point = (
+                codes + xp.where(uphill, xp.zeros_like(momentum), (momentum - 1) / faster) * change
+            )
             previous, momentum = codes, faster
 
 
 def safe_step(problem):
-    """``1 / lipschitz``, never above the inverse of the largest Gram eigenvalue (1 for a dictionary of zeros)."""
+    """``1 / lipschitz``, never above the inverse of the largest Gram eigenvalue (1 for a
+    dictionary of zeros).
+    """
     lipschitz = problem.dictionary.lipschitz
     return float(np.float64(1.0) / lipschitz) if lipschitz > 0 else 1.0
