@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 
 from ..engine import ConvGeometry, engine_for
-from ..validation import as_float_array, as_generator, as_integer, as_pair
+from ..validation import InputError, as_float_array, as_generator, as_integer, as_pair
 from . import filter_bank, transforms
 from .dense import (
     as_image_batch,
@@ -173,17 +173,33 @@ class ConvDictionary:
     # -- the contract ------------------------------------------------------------------------
     def synthesize(self, codes, out=None):
         """Signals ``D z``: ``(n, n_atoms, out_h, out_w) -> (n, n_channels, height, width)``."""
-        return engine_for(codes).synthesize(self.geometry, codes, self.filters, out=out)
+        engine = engine_for(codes)
+        codes = self._batch(codes, "codes", self.code_shape)
+        return engine.synthesize(self.geometry, codes, self.filters, out=out)
 
     def analyze(self, x, out=None):
         """Cross-correlations ``D^T x``: ``(n, n_channels, height, width) -> (n, n_atoms, out_h,
         out_w)``.
         """
-        return engine_for(x).analyze(self.geometry, x, self.filters, out=out)
+        engine = engine_for(x)
+        x = self._batch(x, "x", self.signal_shape)
+        return engine.analyze(self.geometry, x, self.filters, out=out)
 
     def atom_gradient(self, signals, codes):
         """Gradient of ``<signals, synthesize(codes)>`` in the filters, shape of ``filters``."""
-        return engine_for(codes).filter_gradient(self.geometry, signals, codes)
+        engine = engine_for(codes)
+        signals = self._batch(signals, "signals", self.signal_shape)
+        codes = self._batch(codes, "codes", self.code_shape)
+        return engine.filter_gradient(self.geometry, signals, codes)
+
+    def _batch(self, array, name, shape):
+        """``array`` in a floating dtype, refused unless it is a batch of ``shape``."""
+        if array.ndim != 4 or tuple(array.shape[1:]) != shape:
+            raise InputError(
+                f"{name} has shape {tuple(array.shape)}; expected (n_samples, "
+                f"{', '.join(map(str, shape))}). Reshape it, or build the dictionary for this size."
+            )
+        return array if array.dtype.kind == "f" else array.astype(self.filters.dtype)
 
     def with_atoms(self, filters):
         """The same geometry with other filters."""

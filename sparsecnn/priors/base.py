@@ -383,12 +383,13 @@ def _power_factors(s, exponent):
 
 
 def _checked_step(step):
-    smallest = step if isinstance(step, float | int) else np.min(np.asarray(step))
-    if not smallest > 0:
+    if isinstance(step, float | int | np.number):
+        step = float(step)  # a plain number does not promote float32 codes
+    if not (step if isinstance(step, float) else np.min(np.asarray(step))) > 0:
         raise InputError(
             f"step is {_short(step)}; expected a positive number, such as 1 / lipschitz."
         )
-    return float(step) if isinstance(step, int) else step
+    return step
 
 
 def _short(value):

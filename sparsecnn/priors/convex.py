@@ -575,7 +575,7 @@ class Gamma(SeparablePrior):
         }
 
     def _conjugate(self, xp, v, lam, mu):
-        room = xp.clip(lam - v, np.finfo(np.float64).tiny, None)
+        room = xp.clip(lam - v, float(xp.finfo(v.dtype).smallest_normal), None)
         return mu * (xp.log(mu / room) - 1)
 
     def _domain(self, lam, mu):

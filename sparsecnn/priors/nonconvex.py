@@ -432,7 +432,7 @@ class Lp(_NonConvexPrior):
         size, sign = xp.abs(v), xp.sign(v)
         zero = xp.zeros_like(size)
         weight, p = zero + step * lam, zero + p
-        tiny = xp.finfo(size.dtype).tiny
+        tiny = xp.finfo(size.dtype).smallest_normal
         below, linear = p < 1, p == 1
 
         def power(z, exponent):

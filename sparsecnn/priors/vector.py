@@ -117,7 +117,7 @@ class GroupLaplace(Prior):
     def prox(self, v, step=1.0, out=None):
         xp, original, v = self._batched(v, "v")
         gain = self._gain(xp, v, _checked_step(step))[2]
-        result = (v * self._spread(xp, gain)).reshape(original.shape)
+        result = xp.reshape(v * self._spread(xp, gain), original.shape)
         if out is None:
             return result
         out[...] = result
@@ -148,13 +148,14 @@ class GroupLaplace(Prior):
         axes = (0, *range(2, per_group.ndim))
         dlam = xp.sum(per_group, axis=axes) * step
         dlam = dlam if isinstance(self.lam, np.ndarray) else xp.sum(dlam)
-        return dv.reshape(original.shape), {"lam": dlam, "step": xp.sum(per_group * weights)}
+        dstep = xp.sum(per_group * weights)
+        return xp.reshape(dv, original.shape), {"lam": dlam, "step": dstep}
 
     def conjugate(self, v):
         xp, original, v = self._batched(v, "v")
         norms = self._norms(xp, v)
         inside = xp.all(norms <= self._weights(xp, norms), axis=tuple(range(1, norms.ndim)))
-        result = xp.where(inside, 0.0, xp.inf)
+        result = xp.where(inside, xp.zeros(inside.shape, dtype=v.dtype), xp.inf)
         return result[0] if original.ndim == 1 else result
 
     def conjugate_inside(self, v):
@@ -236,7 +237,8 @@ class TopK(Prior):
     def value(self, codes):
         xp, codes = _float_codes(codes)
         flat = xp.reshape(codes, (1, -1) if codes.ndim == 1 else (codes.shape[0], -1))
-        value = xp.where(xp.sum(xp.astype(flat != 0, xp.int64), axis=1) <= self.k, 0.0, xp.inf)
+        count = xp.sum(xp.astype(flat != 0, xp.float64), axis=1)
+        value = xp.where(count <= self.k, xp.zeros_like(count), xp.inf)
         return value[0] if codes.ndim == 1 else value
 
     def _kept(self, xp, v):
