@@ -1,4 +1,4 @@
-"""What every test shares: one option that raises the counts, hypothesis profiles, the data folder."""
+"""What every test shares: an option for larger counts, hypothesis profiles, the data folder."""
 
 from __future__ import annotations
 

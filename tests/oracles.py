@@ -1,4 +1,4 @@
-"""Dumb oracles: brute force, explicit matrices, loops. Slow, obvious, and knowing nothing of the package."""
+"""Dumb oracles: brute force, explicit matrices, loops. They know nothing of the package."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def supremum(function, low, high, n_grid=20001, refinements=6):
 
 
 def best_support(v, k):
-    """Squared distance from ``v`` to the nearest vector with at most ``k`` nonzeros, by enumeration."""
+    """Squared distance from ``v`` to the vectors with at most ``k`` nonzeros, by enumeration."""
     best = np.inf
     for kept in itertools.combinations(range(v.size), min(k, v.size)):
         rest = np.delete(v, kept)
@@ -77,7 +77,7 @@ def positions_and_padding(size, kernel, stride, padding):
 
 
 def conv_matrix(filters, image_shape, stride, padding):
-    """Explicit analysis matrix ``(n_codes, n_pixels)``, one entry at a time: its rows are the atoms."""
+    """Explicit atoms as rows, ``(n_codes, n_pixels)``, one entry at a time."""
     n_filters, channels, kh, kw = filters.shape
     height, width = image_shape
     oh, top = positions_and_padding(height, kh, stride[0], padding)

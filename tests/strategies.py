@@ -1,4 +1,4 @@
-"""Examples and hypothesis strategies: priors with several parameter sets, dictionaries of every kind."""
+"""Examples and hypothesis strategies: priors with several parameters, all kinds of dictionary."""
 
 from __future__ import annotations
 

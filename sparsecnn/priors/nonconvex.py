@@ -432,11 +432,11 @@ class Lp(_NonConvexPrior):
         size, sign = xp.abs(v), xp.sign(v)
         zero = xp.zeros_like(size)
         weight, p = zero + step * lam, zero + p
-        tiny = xp.finfo(size.dtype).smallest_normal
+        floor = _power_floor(xp, size)
         below, linear = p < 1, p == 1
 
         def power(z, exponent):
-            return xp.clip(z, tiny, None) ** exponent
+            return xp.clip(z, floor, None) ** exponent
 
         def residual(z):
             return z + weight * p * power(z, p - 1) - size
@@ -458,7 +458,8 @@ class Lp(_NonConvexPrior):
 
     def _partials(self, xp, v, step, z, lam, p):
         sign = xp.sign(z)
-        size = xp.where(sign != 0, xp.abs(z), xp.ones_like(z))
+        size = xp.clip(xp.abs(z), _power_floor(xp, z), None)
+        size = xp.where(sign != 0, size, xp.ones_like(z))
         base = size ** (p - 1)
         slope = xp.abs(sign) / (1 + step * lam * p * (p - 1) * base / size)
         return slope, {
@@ -479,6 +480,11 @@ class Lp(_NonConvexPrior):
         lam, p = np.asarray(lam), np.asarray(p)
         edge = np.where((p > 1) & (lam > 0), np.inf, lam)
         return -edge, edge
+
+
+def _power_floor(xp, z):
+    """Smallest base whose powers down to -2 stay in the float range."""
+    return float(xp.finfo(z.dtype).smallest_normal) ** 0.4
 
 
 class _Rescaled:
