@@ -27,7 +27,8 @@ class Certificate(NamedTuple):
         Upper bound of ``E(z) - min E``; nan where the prior is not convex or no dual point is
         known.
     relative_gap : array
-        ``dual_gap / max(E(z), E(0))``, 0 where both are 0.
+        ``dual_gap / max(|E(z)|, |E(0)|)``, 0 where both are 0 (a prior without mass at 0 is
+        measured at its prox of 0 instead).
     fixed_point_residual : array
         ``L ||z - prox(z - grad / L, 1 / L)|| / ||D^T x||``: 0 exactly at stationary points of the
         proximal step.
@@ -179,7 +180,7 @@ class SparseCodingProblem:
         return self.certificate(codes).dual_gap
 
     def relative_gap(self, codes):
-        """``dual_gap / max(E(z), E(0))`` per sample, float64; what solvers stop on."""
+        """``dual_gap / max(|E(z)|, |E(0)|)`` per sample, float64; what solvers stop on."""
         return self.certificate(codes).relative_gap
 
     def fixed_point_residual(self, codes):
@@ -231,17 +232,32 @@ class SparseCodingProblem:
         gap = relative = np.full(len(z), np.nan)
         if self.prior.is_convex:
             gap = np.maximum(objective - self._dual_value(x, residual, pull), 0.0)
-            relative = _relative(gap, objective, x, self.prior, z)
+            relative = _relative(gap, objective, self._start_energy(x))
         return _BlockCertificate(objective, gap, relative, moved, fidelity)
+
+    def _start_energy(self, x):
+        """``E(0)`` of masked signals; where zero is outside the support, ``E`` of the mode nearest."""
+        start = np.zeros((1, *self.dictionary.code_shape))
+        penalty = self.prior.value(start)
+        if np.isfinite(penalty).all():
+            return 0.5 * _squares(x) + penalty
+        start = self.prior.prox(start)
+        image = self.dictionary.synthesize(start)
+        image = image if self.mask is None else image * self.mask
+        return 0.5 * _squares(x - image) + self.prior.value(start)
 
     # -- the dual ----------------------------------------------------------------------------
     @property
     def dual_interior(self):
         """DualPoint: well inside the dual feasible set, found once (an LP if some rate is <= 0)."""
         if "point" not in self._interior:
-            observed = None if self.mask is None else self.mask.all(axis=0)
+            observed, attained = None, True
+            if self.mask is not None:
+                observed = self.mask.all(axis=0)
+                same = (self.mask == observed).reshape(self.n_samples, -1).all(axis=1)
+                attained = bool(same.any())
             self._interior["point"] = interior_point(
-                self.dictionary.astype(np.float64), self.prior, observed
+                self.dictionary.astype(np.float64), self.prior, observed, attained
             )
         return self._interior["point"]
 
@@ -292,12 +308,11 @@ class _BlockCertificate(NamedTuple):
     fidelity: np.ndarray
 
 
-def _relative(gap, objective, x, prior, z):
-    at_zero = prior.value(np.zeros((1, *z.shape[1:])))[0]
-    energy_at_zero = 0.5 * _squares(x) + (at_zero if np.isfinite(at_zero) else 0.0)
-    scale = np.maximum(objective, energy_at_zero)
+def _relative(gap, objective, start_energy):
+    """``gap / max(|E(z)|, |E(0)|)``; energies are negative only where a rate (or log density) is."""
+    scale = np.maximum(np.abs(objective), np.abs(start_energy))
     relative = np.divide(
-        gap, scale, out=np.full(len(z), np.inf), where=(scale > 0) & np.isfinite(gap)
+        gap, scale, out=np.full(len(gap), np.inf), where=(scale > 0) & np.isfinite(gap)
     )
     relative[np.isnan(gap)] = np.nan
     relative[(gap == 0) & (scale <= 0)] = 0.0

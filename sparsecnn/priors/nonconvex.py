@@ -438,11 +438,13 @@ class Lp(_NonConvexPrior):
         def power(z, exponent):
             return xp.clip(z, floor, None) ** exponent
 
+        curving = xp.where(linear, zero, weight)  # p = 1 has a closed form: nothing to search for
+
         def residual(z):
-            return z + weight * p * power(z, p - 1) - size
+            return z + curving * p * power(z, p - 1) - size
 
         def slope(z):
-            return 1 + weight * p * (p - 1) * power(z, p - 2)
+            return 1 + curving * p * (p - 1) * power(z, p - 2)
 
         jump = xp.where(
             below,
