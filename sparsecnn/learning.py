@@ -1,4 +1,4 @@
-"""Dictionary learning: code a batch roughly, then improve the atoms for those codes; dense and convolutional alike.
+"""Dictionary learning: code a batch roughly, then improve the atoms for those codes.
 
 Olshausen & Field 1996 (gradient of the energy in the dictionary); Mairal et al. 2009
 (mini-batches).
@@ -12,6 +12,7 @@ import warnings
 import numpy as np
 
 from .dictionaries import unit_rows
+from .engine import single_threaded_blas
 from .problem import SparseCodingProblem
 from .solvers import FISTA, ISTA
 from .validation import (
@@ -99,6 +100,14 @@ def learn_dictionary(
     x, prior = x / unit, prior.scaled(unit)
     dictionary = dictionary.with_atoms(unit_rows(dictionary.atoms.astype(x.dtype)))
     solver = (FISTA if prior.is_convex else ISTA)(tol=tol, max_iter=200)
+    with single_threaded_blas():
+        return _learned(
+            x, dictionary, prior, unit, n_epochs, batch_size, n_updates, solver, rng, on_batch
+        )
+
+
+def _learned(x, dictionary, prior, unit, n_epochs, batch_size, n_updates, solver, rng, on_batch):
+    """The loop of ``learn_dictionary``, after its checks, in units of ``unit``."""
     steps, objectives, n_replaced, stop = _AtomSteps(), [], 0, False
     for epoch in range(n_epochs):
         order = rng.permutation(len(x))
