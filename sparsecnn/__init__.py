@@ -37,6 +37,13 @@ _HOME = {
     **dict.fromkeys(("Comparison", "compare"), "comparison"),
     **dict.fromkeys(("LearningRecord", "learn_dictionary"), "learning"),
     **dict.fromkeys(("Hierarchy", "Level"), "hierarchy"),
+    **dict.fromkeys(
+        (
+            "ConvDictionaryLearner", "DictionaryLearner", "HierarchicalSparseCoder",
+            "SparseCNNClassifier", "SparseCoder",
+        ),
+        "estimators",
+    ),
     **dict.fromkeys(("ConvergenceWarning", "InputError", "InputTypeError"), "validation"),
 }  # fmt: skip
 

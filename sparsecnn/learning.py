@@ -58,6 +58,7 @@ def learn_dictionary(
     n_updates=5,
     random_state=None,
     on_batch=None,
+    on_epoch=None,
 ):
     """Learn unit-norm atoms for signals ``x`` under a sparse prior.
 
@@ -82,6 +83,10 @@ def learn_dictionary(
         Called as ``on_batch(epoch, batch, n_batches, objective)``; returning True stops after that
         batch.
 
+    on_epoch : callable, optional
+        Called after every epoch with the LearningRecord so far, whose atoms can be kept or tried
+        out; returning True stops.
+
     Returns
     -------
     LearningRecord
@@ -102,11 +107,33 @@ def learn_dictionary(
     solver = (FISTA if prior.is_convex else ISTA)(tol=tol, max_iter=200)
     with single_threaded_blas():
         return _learned(
-            x, dictionary, prior, unit, n_epochs, batch_size, n_updates, solver, rng, on_batch
+            x,
+            dictionary,
+            prior,
+            unit,
+            n_epochs,
+            batch_size,
+            n_updates,
+            solver,
+            rng,
+            on_batch,
+            on_epoch,
         )
 
 
-def _learned(x, dictionary, prior, unit, n_epochs, batch_size, n_updates, solver, rng, on_batch):
+def _learned(
+    x,
+    dictionary,
+    prior,
+    unit,
+    n_epochs,
+    batch_size,
+    n_updates,
+    solver,
+    rng,
+    on_batch,
+    on_epoch,
+):
     """The loop of ``learn_dictionary``, after its checks, in units of ``unit``."""
     steps, objectives, n_replaced, stop = _AtomSteps(), [], 0, False
     for epoch in range(n_epochs):
@@ -124,6 +151,8 @@ def _learned(x, dictionary, prior, unit, n_epochs, batch_size, n_updates, solver
             if stop:
                 break
         if stop:
+            break
+        if on_epoch and on_epoch(LearningRecord(dictionary, np.array(objectives), n_replaced)):
             break
         if epoch + 1 < n_epochs:
             dictionary, replaced = _revived(dictionary, usage, worst)
