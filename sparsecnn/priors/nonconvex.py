@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..validation import InputError
-from .base import SeparablePrior, _short
+from .base import SeparablePrior, _check_unit, _short
 from .convex import soft_threshold
 from .roots import increasing_root
 
@@ -416,14 +416,12 @@ class Lp(_NonConvexPrior):
 
     def scaled(self, s):
         """See ``Prior.scaled``: ``lam`` is multiplied by ``s**(p - 2)``."""
-        if np.ndim(self.p) == 0:
-            return type(self)(_Rescaled(self.lam, s, self.p - 2).value, self.p)
-        exponents = np.asarray(self.p) - 2
-        lam = np.broadcast_to(np.asarray(self.lam, dtype=float), exponents.shape)
-        each = [
-            _Rescaled(w, s, e).value for w, e in zip(lam.ravel(), exponents.ravel(), strict=True)
-        ]
-        return type(self)(np.reshape(each, exponents.shape), self.p)
+        _check_unit(s)
+        lam, exponent = np.asarray(self.lam), np.asarray(self.p) - 2
+        limits = np.finfo(np.float64)
+        log = np.log(np.where(lam > 0, lam, 1.0)) + exponent * np.log(s)  # no overflow on the way
+        weight = np.exp(np.clip(log, np.log(limits.tiny), np.log(limits.max)))
+        return type(self)(np.where(lam > 0, weight, 0.0), self.p)
 
     def _value(self, xp, z, lam, p):
         return lam * xp.abs(z) ** p
@@ -487,15 +485,3 @@ class Lp(_NonConvexPrior):
 def _power_floor(xp, z):
     """Smallest base whose powers down to -2 stay in the float range."""
     return float(xp.finfo(z.dtype).smallest_normal) ** 0.4
-
-
-class _Rescaled:
-    """``weight * s**exponent`` without intermediate overflow, kept within the finite floats."""
-
-    def __init__(self, weight, s, exponent):
-        if weight == 0:
-            self.value = 0.0
-            return
-        log = np.log(weight) + exponent * np.log(s)
-        limits = np.finfo(np.float64)
-        self.value = float(np.exp(np.clip(log, np.log(limits.tiny), np.log(limits.max))))
