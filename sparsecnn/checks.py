@@ -198,6 +198,11 @@ def _check_conjugate(prior, v, step, z):
         bound, fraction = prior.conjugate(v), prior.feasible_fraction(0 * v, v)
     except NotImplementedError:
         raise ContractError(f"{prior!r}: convex, but without conjugate or feasible_fraction.")
+    if hasattr(prior, "dual_domain"):
+        low, high = prior.dual_domain(u)
+        room = np.minimum(u - low, high - u) + _ROUNDING * (1 + np.abs(u))
+        i = int(np.argmin(room.reshape(len(u), -1).min(axis=1)))
+        _require((room[i] >= 0).all(), prior, "dual_domain lacks (v - z) / step", v=v[i], u=u[i])
     value, pairing = prior.value(z), _inner(u, z)
     good = _close(value + at_u, pairing, _ROUNDING, 1 + np.abs(value) + _inner(v, v))
     i = int(np.argmin(good))
