@@ -242,7 +242,7 @@ class SparseCodingProblem:
         return np.divide(moved, reach, out=moved, where=reach > 0)
 
     def _start_energy(self, x):
-        """``E(0)`` of masked signals; where zero is outside the support, ``E`` of the mode nearest."""
+        """``E(0)`` of masked signals, or ``E(prox(0))`` where zero is outside the support."""
         start = np.zeros((1, *self.dictionary.code_shape))
         penalty = self.prior.value(start)
         if np.isfinite(penalty).all():
@@ -318,7 +318,7 @@ class _BlockCertificate(NamedTuple):
 
 
 def _relative(gap, objective, start_energy):
-    """``gap / max(|E(z)|, |E(0)|)``; energies are negative only where a rate (or log density) is."""
+    """``gap / max(|E(z)|, |E(0)|)``; an energy is negative only where a rate or log density is."""
     scale = np.maximum(np.abs(objective), np.abs(start_energy))
     relative = np.divide(
         gap, scale, out=np.full(len(gap), np.inf), where=(scale > 0) & np.isfinite(gap)

@@ -71,10 +71,10 @@ DICTIONARIES = {
     "zero atom": sc.Dictionary(np.vstack([sc.Dictionary.random(5, 8, 5).atoms, np.zeros(8)])),
     "Haar": sc.ConvDictionary.haar((4, 6)),
     "stride = kernel": sc.ConvDictionary.orthonormal(3, 2, (4, 4), random_state=6),
-    "stride 1 valid": _conv(7, 3, 1, 2, (5, 4)),
+    "stride 1 valid": _conv(7, 3, 1, 2, (4, 4)),
     "stride 2 same": _conv(8, 4, 2, 3, (5, 6), stride=2, padding="same"),
     "circular": _conv(9, 2, 1, 3, (5, 5), padding="circular"),
-    "padding 1": _conv(10, 2, 1, 3, (4, 5), padding=1),
+    "padding 1": _conv(10, 2, 2, 3, (3, 4), padding=1),
 }
 
 
@@ -95,7 +95,7 @@ def dense_atoms(dictionary):
 def bounded_least_energy(x, atoms, *, plus=0.0, minus=None, alpha=0.0, low=0.0, high=np.inf):
     """Least ``1/2 |x - z atoms|^2 + plus z_+ + minus z_- + alpha z^2 / 2`` on a box, by L-BFGS-B.
 
-    ``minus=None`` restricts codes to ``[low, high]`` with linear cost ``plus``. Returns (z, energy).
+    ``minus=None`` restricts codes to ``[low, high]`` with cost ``plus``. Returns (z, energy).
     """
     n = len(atoms)
     plus = np.broadcast_to(plus, (n,))

@@ -1,4 +1,4 @@
-"""The duality gap: never below the true distance, zero at the code; and when a model has no code."""
+"""The duality gap: never below the true distance, zero at the code; and models without a code."""
 
 import numpy as np
 import pytest
@@ -131,11 +131,16 @@ def test_the_scaled_residual_alone_would_miss_the_code_of_a_rate_that_is_not_pos
 
 
 def primal_is_unbounded(atoms, plus, minus=None):
-    """Whether some direction z in the prior's recession cone has ``z atoms = 0`` at negative cost."""
+    """Whether some direction in the prior's recession cone has ``z atoms = 0`` at negative cost."""
     wide = atoms if minus is None else np.vstack([atoms, -atoms])
     cost = np.broadcast_to(plus, len(atoms)) if minus is None else np.r_[plus, minus]
-    answer = linprog(cost, A_eq=np.vstack([wide.T, np.ones(len(wide))]),
-                     b_eq=np.r_[np.zeros(wide.shape[1]), 1.0], bounds=(0, None), method="highs")  # fmt: skip
+    answer = linprog(
+        cost,
+        A_eq=np.vstack([wide.T, np.ones(len(wide))]),
+        b_eq=np.r_[np.zeros(wide.shape[1]), 1.0],
+        bounds=(0, None),
+        method="highs",
+    )
     if answer.status == 2:  # no direction at all leaves the fidelity unchanged
         return False
     assert answer.status == 0
