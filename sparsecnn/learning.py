@@ -74,15 +74,16 @@ def learn_dictionary(
     dictionary : Dictionary or ConvDictionary
         Where to start; its atoms are scaled to unit norm.
     prior : Prior
-    n_epochs, batch_size, n_updates : int
+    n_epochs, batch_size : int
     tol : float
         Relative gap of the codes while learning.
+    n_updates : int
+        Gradient steps on the atoms for each batch.
     random_state : None, int or Generator
         Order of the samples.
     on_batch : callable, optional
         Called as ``on_batch(epoch, batch, n_batches, objective)``; returning True stops after that
         batch.
-
     on_epoch : callable, optional
         Called after every epoch with the LearningRecord so far, whose atoms can be kept or tried
         out; returning True stops.
