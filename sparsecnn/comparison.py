@@ -13,11 +13,19 @@ import warnings
 
 import numpy as np
 
+from .dictionaries import ConvDictionary, Dictionary, unit_rows
 from .engine import single_threaded_blas
 from .hierarchy import Hierarchy
 from .problem import SparseCodingProblem
 from .solvers import FISTA, ISTA, ForwardTransform, Solver
-from .validation import ConvergenceWarning, InputError, InputTypeError, as_float_array
+from .validation import (
+    ConvergenceWarning,
+    InputError,
+    InputTypeError,
+    as_float_array,
+    as_generator,
+    as_integer,
+)
 
 _TIMED_SAMPLES = 512
 
@@ -48,6 +56,8 @@ class ComparisonRow:
         Mean ``||D z - D z*|| / ||x||``, and its certified bound, mean ``sqrt(2 dual gap) / ||x||``.
     milliseconds : float
         CPU milliseconds per 1,000 samples.
+    converged : float
+        Fraction of samples certified to the solver's tolerance.
     """
 
     level: int
@@ -62,6 +72,7 @@ class ComparisonRow:
     reconstruction_distance: float
     bound: float
     milliseconds: float
+    converged: float
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,8 +123,8 @@ class Comparison:
     rows : tuple of ComparisonRow
     readouts : tuple of ReadoutRow
         Empty without labels.
-    gaps, errors : dict
-        Per-sample relative gaps and code errors, keyed ``(level, solver)``.
+    gaps, residuals, errors : dict
+        Per-sample relative gaps, fixed-point residuals and code errors, keyed ``(level, solver)``.
     examples : dict
         Codes of the first samples, keyed ``(level, solver)``.
     signals : array
@@ -128,11 +139,17 @@ class Comparison:
     rows: tuple[ComparisonRow, ...]
     readouts: tuple[ReadoutRow, ...]
     gaps: dict
+    residuals: dict
     errors: dict
     examples: dict
     signals: np.ndarray
     dictionaries: tuple
     meta: dict
+
+    @property
+    def reference(self):
+        """str: the solver whose codes are ``z*``, the last one."""
+        return self.rows[-1].solver
 
     def summary(self):
         """The table as text.
@@ -159,15 +176,8 @@ class Comparison:
                 if r.level == info.level
             ]  # fmt: skip
             head = (
-                "solver",
-                "gap",
-                "code error",
-                "support",
-                "density",
-                "recon.",
-                "bound",
-                "ms/1000",
-            )
+                "solver", "gap", "code error", "support", "density", "recon.", "bound", "ms/1000"
+            )  # fmt: skip
             blocks.append(_table([head, *rows]))
         if self.readouts:
             noises = list(self.readouts[0].accuracy)
@@ -245,10 +255,10 @@ def compare(
     --------
     >>> import sparsecnn as sc
     >>> x = np.random.default_rng(0).standard_normal((8, 16))
-    >>> problem = sc.SparseCodingProblem(x, sc.Dictionary.orthonormal(16, random_state=0),
-    sc.Exponential(0.5))
-    >>> bool(max(row.gap for row in sc.compare(problem).rows if row.solver in ("forward", "exact"))
-    < 1e-14) True
+    >>> dictionary = sc.Dictionary.orthonormal(16, random_state=0)
+    >>> result = sc.compare(sc.SparseCodingProblem(x, dictionary, sc.Exponential(0.5)))
+    >>> max(row.gap for row in result.rows if row.solver in ("forward", "exact")) < 1e-14
+    True
     """
     with single_threaded_blas():
         return _compare(model, solvers, x, y, readout, noise, meta, progress)
@@ -289,14 +299,9 @@ def _compare(model, solvers, x, y, readout, noise, meta, progress):
     if readout:
         done = len(model.levels)
         readouts = _readouts(
-            model,
-            named,
-            x,
-            y,
-            readout,
-            noise,
+            model, named, x, y, readout, noise,
             lambda n, k: stage(f"readout on {n}", done + k, total),
-        )
+        )  # fmt: skip
     return _collected(levels, readouts, x, meta)
 
 
@@ -348,14 +353,8 @@ class _LevelComparison:
 
     def info(self):
         d = self.problem.dictionary
-        return LevelInfo(
-            self.level,
-            repr(d),
-            repr(self.problem.prior),
-            d.mutual_coherence,
-            d.gram_deviation,
-            d.lipschitz,
-        )
+        measured = (d.mutual_coherence, d.gram_deviation, d.lipschitz)
+        return LevelInfo(self.level, repr(d), repr(self.problem.prior), *measured)
 
     def row(self, name):
         solution, problem = self.solutions[name], self.problem
@@ -375,6 +374,7 @@ class _LevelComparison:
             reconstruction_distance=self._relative_mean(_norms(observed - residual - self._image)),
             bound=self._relative_mean(np.sqrt(2 * solution.dual_gap)),
             milliseconds=self.milliseconds[name],
+            converged=float(solution.converged.mean()),
         )
 
     def _relative_mean(self, sizes):
@@ -385,9 +385,7 @@ class _LevelComparison:
 def _quiet_unless_last(solver, problem, is_reference):
     with warnings.catch_warnings():
         if not is_reference:
-            warnings.simplefilter(
-                "ignore", ConvergenceWarning
-            )  # a few steps are what was asked for
+            warnings.simplefilter("ignore", ConvergenceWarning)  # a few steps were asked for
         return solver.solve(problem)
 
 
@@ -413,6 +411,7 @@ def _collected(levels, readouts, signals, meta):
         rows=tuple(level.row(name) for level in levels for name in level.names),
         readouts=tuple(readouts),
         gaps={(v.level, n): v.solutions[n].gap for v in levels for n in v.names},
+        residuals={(v.level, n): v.solutions[n].residual for v in levels for n in v.names},
         errors={(v.level, n): v.errors[n] for v in levels for n in v.names},
         examples={(v.level, n): v.solutions[n].codes[:6] for v in levels for n in v.names},
         signals=signals[:6],
@@ -481,6 +480,161 @@ def _fit_readout(features, labels):
         warnings.simplefilter("ignore")
         classifier.fit(features / scale, labels)
     return classifier, scale
+
+
+# -- error against coherence ----------------------------------------------------------------
+@dataclasses.dataclass(frozen=True)
+class CoherencePoint:
+    """One dictionary of a sweep; averages over the samples.
+
+    Attributes
+    ----------
+    family, setting : str
+        Which atoms, and what was varied ("stride 2", "16 atoms").
+    mutual_coherence : float
+    gap, code_error, support_overlap : float
+        Of the forward transform, against the exact code (relative gap 1e-6).
+    calibrated_error : float
+        Code error of the calibrated forward transform.
+    """
+
+    family: str
+    setting: str
+    mutual_coherence: float
+    gap: float
+    code_error: float
+    support_overlap: float
+    calibrated_error: float
+
+
+@dataclasses.dataclass(frozen=True)
+class CoherenceSweep:
+    """The result of ``coherence_sweep``.
+
+    Attributes
+    ----------
+    points : tuple of CoherencePoint
+    prior : str
+    n_samples : int
+    """
+
+    points: tuple[CoherencePoint, ...]
+    prior: str
+    n_samples: int
+
+    def summary(self):
+        """The points as a text table.
+
+        Returns
+        -------
+        str
+        """
+        head = ("dictionary", "coherence", "gap", "code error", "calibrated", "support")
+        rows = [
+            (
+                f"{p.family}, {p.setting}", f"{p.mutual_coherence:.3f}", f"{p.gap:.1e}",
+                f"{p.code_error:.2e}", f"{p.calibrated_error:.2e}", f"{p.support_overlap:.3f}",
+            )
+            for p in self.points
+        ]  # fmt: skip
+        title = f"one step against the code, {self.n_samples} samples, {self.prior}\n"
+        return title + _table([head, *rows])
+
+    def to_dict(self):
+        """Plain numbers and strings, ready for JSON (nan becomes None).
+
+        Returns
+        -------
+        dict
+        """
+        return _plain(dataclasses.asdict(self))
+
+
+def coherence_sweep(x, dictionary, prior, *, n_samples=64, random_state=0, progress=None):
+    """How the error of one step grows with the mutual coherence of the dictionary.
+
+    A convolutional dictionary is varied in its stride, from the kernel size down to 1; a dense one
+    in its number of atoms. Three families share the geometry: the given atoms, random ones, and
+    orthonormal ones (as many as there can be), all of unit norm.
+
+    Parameters
+    ----------
+    x : array-like, shape (n, *dictionary.signal_shape)
+    dictionary : Dictionary or ConvDictionary
+    prior : Prior
+        With one rate for all coefficients, so that it fits every member of the sweep.
+    n_samples : int
+        The first so many signals are coded.
+    random_state : None, int or Generator
+        For the random and the orthonormal atoms.
+    progress : callable, optional
+        Called before each dictionary, as ``progress(text, done, total)``.
+
+    Returns
+    -------
+    CoherenceSweep
+
+    Examples
+    --------
+    >>> import sparsecnn as sc
+    >>> x = np.random.default_rng(0).standard_normal((4, 1, 6, 6))
+    >>> sweep = coherence_sweep(x, sc.ConvDictionary.dct(2, (6, 6)), sc.Exponential(0.1))
+    >>> [p.mutual_coherence < 1e-12 for p in sweep.points if p.setting == "stride 2"]
+    [True, False, True]
+    """
+    x = as_float_array(x, "x", expected=f"signals (n, *{dictionary.signal_shape})")
+    x = x[: as_integer(n_samples, "n_samples")].astype(np.float64)
+    rng = as_generator(random_state)
+    members, points = _sweep_members(dictionary, rng), []
+    solvers = standard_solvers(prior)
+    with single_threaded_blas():
+        for k, (family, setting, member) in enumerate(members):
+            if progress:
+                progress(f"{family}, {setting}", k, len(members))
+            problem = SparseCodingProblem(x, member, prior)
+            one, scaled, code = (
+                _quiet_unless_last(solvers[n], problem, n == "exact")
+                for n in ("forward", "calibrated", "exact")
+            )
+            errors = [_mean(_relative_error(s.codes, code.codes)) for s in (one, scaled)]
+            overlap = float(np.mean(_jaccard(one.codes != 0, code.codes != 0)))
+            gap, coherence = float(np.mean(one.gap)), member.mutual_coherence
+            points.append(
+                CoherencePoint(family, setting, coherence, gap, errors[0], overlap, errors[1])
+            )
+    return CoherenceSweep(tuple(points), repr(prior), len(x))
+
+
+def _sweep_members(dictionary, rng):
+    """(family, setting, dictionary) of every member, least overlap first."""
+    atoms = unit_rows(np.asarray(dictionary.atoms))
+    flat = (len(atoms), int(np.prod(atoms.shape[1:])))
+    noise = unit_rows(rng.standard_normal(flat)).reshape(atoms.shape)
+    basis = np.linalg.qr(rng.standard_normal((flat[1], flat[1])))[0][: flat[0]]
+    families = {
+        "these atoms": atoms,
+        "random": noise,
+        "orthonormal": basis.reshape(-1, *atoms.shape[1:]),
+    }
+    if hasattr(dictionary, "filters"):
+        kernel = max(atoms.shape[2:])
+        strides = np.unique(np.geomspace(1, kernel, 5).round().astype(int))[::-1]
+        return [
+            (
+                name,
+                f"stride {s}",
+                ConvDictionary(a, dictionary.image_shape, int(s), dictionary.padding),
+            )
+            for name, a in families.items()
+            for s in strides
+        ]
+    sizes = np.unique(np.geomspace(min(2, flat[0]), flat[0], 6).round().astype(int))
+    return [
+        (name, f"{n} atoms", Dictionary(a[:n]))
+        for name, a in families.items()
+        for n in sizes
+        if n <= len(a)
+    ]
 
 
 # -- arithmetic -----------------------------------------------------------------------------
