@@ -46,6 +46,7 @@ SEPARABLE = [
     sc.SpikeSlab(0.6, 0.4, 0.9),
     sc.SpikeSlab([0.2, 0.6, 1.5], 0.4, 0.9, nonnegative=True),
     sc.LogSum(0.5, 1.0),
+    sc.LogSum(1.0, 1.0),
     sc.LogSum(2.0, 0.4),
     sc.LogSum([0.5, 2.0, 4.0], [1.0, 0.4, 2.5]),
     sc.SCAD(0.8, 3.7),

@@ -178,6 +178,25 @@ def test_a_group_at_zero_has_no_gradient():
     assert not dv.any() and dparams["lam"] == 0
 
 
+@every
+def test_dead_units_and_zeros_have_finite_derivatives(prior):
+    for step in STEPS:
+        dv, dparams = prior.prox_vjp(np.zeros((2, N_ATOMS)), step, np.ones((2, N_ATOMS)))
+        assert np.isfinite(dv).all()
+        assert all(np.isfinite(gradient).all() for gradient in dparams.values())
+
+
+@every_separable
+def test_very_large_and_very_small_inputs_give_finite_codes_without_a_warning(prior):
+    sizes = np.array([1e-300, 1e-100, 1e-30, 1e-8, 1e8, 1e30, 1e60])
+    v = np.repeat(np.r_[-sizes, sizes][:, None], N_ATOMS, axis=1)
+    z = prior.prox(v)
+    assert np.isfinite(z).all() and np.isfinite(prior.prox_vjp(v, 1.0, v)[0]).all()
+    assert not np.isnan(prior.value(z)).any()
+    for s in (1e-100, 1e150):  # the units a problem may choose
+        assert np.isfinite(prior.scaled(s).prox(np.ones((1, N_ATOMS)))).all()
+
+
 # -- closed forms ---------------------------------------------------------------------------
 LINE = np.linspace(-6, 6, 1201)
 
