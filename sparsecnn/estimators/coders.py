@@ -1,4 +1,4 @@
-"""Coding as a transformer: the dial from one step to the exact code, and the coder without learning."""
+"""Coding as a transformer: the dial from one step to the exact code; the coder without learning."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from .images import ImageEstimator
 
 @dataclasses.dataclass(frozen=True)
 class StepsDial:
-    """How long to run a solver: one step (a CNN layer), k steps (an unrolled network), or to the end.
+    """How long to solve: one step (a CNN layer), k steps (an unrolled network), or to the end.
 
     Parameters
     ----------
@@ -102,6 +102,11 @@ class Coder(TransformerMixin, ImageEstimator):
     Subclasses have the parameters ``steps``, ``tol``, ``max_iter``, ``output``, ``sparse_output``,
     and a method ``_fit(X)`` that sets ``hierarchy_`` and returns the solutions of ``X``.
     """
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
 
     @with_callbacks
     def fit(self, X, y=None):
@@ -374,7 +379,7 @@ class SparseCoder(Coder):
         self.hierarchy_ = Hierarchy([Level(dictionary, prior)])
         solutions = self.hierarchy_.solutions(x, self._dial())
         self._certify(solutions)
-        context.call_on_fit_task_end(estimator=self, X=X)
+        context.call_on_fit_task_end(estimator=self, X=X, reconstruction_attributes={})
         return solutions
 
 

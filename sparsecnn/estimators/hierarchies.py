@@ -1,4 +1,4 @@
-"""Stacks of learned levels: a coder that returns the top codes, and a classifier that reads them out."""
+"""Stacks of learned levels: a coder that returns the top codes, a classifier that reads them."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def per_level(value, name, n_levels):
 
 
 class HierarchicalSparseCoder(_LevelsLearner, Coder):
-    """A stack of convolutional sparse-coding models, learned level by level; transform gives the top.
+    """A stack of convolutional sparse-coding models, learned level by level; codes are the top's.
 
     Each level learns on what the level below passes up, coded as ``transform`` codes (``steps``).
 
@@ -186,7 +186,7 @@ class HierarchicalSparseCoder(_LevelsLearner, Coder):
         learned = self._learn(x, context, plans=plans)
         self._keep(learned)
         self._certify(learned.solutions)
-        context.call_on_fit_task_end(estimator=self, X=X)
+        context.call_on_fit_task_end(estimator=self, X=X, reconstruction_attributes={})
         return learned.solutions
 
 
@@ -213,7 +213,7 @@ class SparseCNNClassifier(ClassifierMixin, _LevelsLearner, ImageEstimator):
         Max pooling of that size (clipped to the maps), or any pool, after every level, or one (or
         None) per level.
     C : float
-        Inverse regularisation of the readout on features scaled to unit variance.
+        Inverse regularisation of the readout, on standardised features.
     readout_max_iter : int
         Iteration limit of the readout.
     n_epochs, batch_size : int
@@ -238,7 +238,8 @@ class SparseCNNClassifier(ClassifierMixin, _LevelsLearner, ImageEstimator):
     hierarchy_ : Hierarchy
         Of fewer levels if a callback or Ctrl-C ended the learning.
     readout_ : sklearn.linear_model.LogisticRegression
-        Its ``coef_`` applies to the unscaled features: the scale is folded in.
+        Its ``coef_`` and ``intercept_`` apply to the codes as they are: the standardisation is
+        folded in.
     objective_ : tuple of array
         For each level, the mean energy of each batch when it was coded.
     n_epochs_ : tuple of int
@@ -341,22 +342,25 @@ class SparseCNNClassifier(ClassifierMixin, _LevelsLearner, ImageEstimator):
         set_certificates(self, self._dial(), learned.solutions)
         self._fit_readout(learned.top.reshape(len(x), -1), y, sample_weight, context)
         self.classes_ = self.readout_.classes_
-        context.call_on_fit_task_end(estimator=self, X=X, y=y)
+        context.call_on_fit_task_end(estimator=self, X=X, y=y, reconstruction_attributes={})
         return self
 
     def _fit_readout(self, features, y, sample_weight, context):
-        """Logistic regression on features of unit variance, the scale folded into ``coef_``."""
+        """Logistic regression on standardised features; shift and scale are folded into it."""
         from sklearn.linear_model import LogisticRegression
         from sklearn.preprocessing import StandardScaler
 
         readout = LogisticRegression(C=self.C, max_iter=self.readout_max_iter)
         task = context.subcontext(task_name="readout")
-        scaler = StandardScaler(with_mean=False).fit(features, sample_weight=sample_weight)
-        scaled = scaler.transform(features)
+        unit = 2.0 ** np.frexp(np.abs(features).max())[1]  # squares stay in the float range
+        scaler = StandardScaler().fit(features / unit, sample_weight=sample_weight)
+        scaled = scaler.transform(features / unit)
         with task.propagate_callback_context(readout):
             task.call_on_fit_task_begin(estimator=self, X=scaled, y=y)
             readout.fit(scaled, y, sample_weight=sample_weight)
-            readout.coef_ = (readout.coef_ / scaler.scale_).astype(readout.coef_.dtype)
+            slope = readout.coef_ / scaler.scale_
+            readout.intercept_ = (readout.intercept_ - slope @ scaler.mean_).astype(features.dtype)
+            readout.coef_ = (slope / unit).astype(features.dtype)
             self.readout_ = readout
             task.call_on_fit_task_end(estimator=self, X=scaled, y=y)
 

@@ -43,7 +43,7 @@ class _OneLevelLearner(LayerwiseLearner, Coder):
         self._keep(self._learn(x, context, plans=plans, n_epochs=1, code=False))
         for name in ("gap_", "dual_gap_", "converged_", "n_iter_"):
             self.__dict__.pop(name, None)
-        context.call_on_fit_task_end(estimator=self, X=X)
+        context.call_on_fit_task_end(estimator=self, X=X, reconstruction_attributes={})
         return self
 
     def _fit(self, X):
@@ -53,7 +53,7 @@ class _OneLevelLearner(LayerwiseLearner, Coder):
         learned = self._learn(x, context)
         self._keep(learned)
         self._certify(learned.solutions)
-        context.call_on_fit_task_end(estimator=self, X=X)
+        context.call_on_fit_task_end(estimator=self, X=X, reconstruction_attributes={})
         return learned.solutions
 
     def _keep(self, learned):
@@ -80,7 +80,7 @@ class DictionaryLearner(_OneLevelLearner):
     init : {"random", "data"}
         First atoms: random directions, or samples.
     image_shape : None, "square", (height, width) or (channels, height, width)
-        What a row of ``X`` is; only the layout of the atoms in figures depends on it.
+        What a row of ``X`` is; the atoms span it whole, so it changes ``image_shape_`` only.
     steps : int or None
         For ``transform``. 1: the CNN layer ``prox(D^T x)``; k: as many FISTA iterations (ISTA for
         priors that are not convex); None: to ``tol``.
