@@ -25,7 +25,9 @@ _AMOUNT = LinearSegmentedColormap.from_list(
 _SIGNED = LinearSegmentedColormap.from_list(
     "signed", ["#7f3b08", "#e08214", "#ffffff", "#3b8bc2", "#08306b"]
 ).with_extremes(bad=_GRID)
-_GREY = LinearSegmentedColormap.from_list("grey", ["#000000", "#ffffff"]).with_extremes(bad="white")
+_GREY = LinearSegmentedColormap.from_list("grey", ["#000000", "#ffffff"]).with_extremes(
+    bad="#cdd9e5"
+)
 #: Gaps below this are rounding: float64 certificates resolve no less.
 _LEAST_GAP = 1e-17
 #: Code errors are measured against codes of relative gap 1e-6, which are themselves about 1e-3 off.
@@ -75,7 +77,7 @@ def plot_atoms(dictionary, ax=None, *, below=(), n_atoms=100):
     count = min(as_integer(n_atoms, "n_atoms"), dictionary.n_atoms)
     pictures = [_centred(picture) for picture in _atom_pictures((*below, dictionary), count)]
     ax = _axes(ax, 4.2, 4.2)
-    ax.imshow(_mosaic(pictures, 1.0), cmap=_GREY, vmin=0, vmax=1, interpolation="none")
+    ax.imshow(_mosaic(pictures), cmap=_GREY, vmin=0, vmax=1, interpolation="none")
     shown = "" if count == dictionary.n_atoms else f" (first {count})"
     through = ", drawn through the level below" if below else ""
     _picture_axes(ax, f"{dictionary.n_atoms} atoms{shown}{through}")
@@ -191,13 +193,14 @@ def plot_error_against_coherence(sweep, ax=None):
         y = [max(p.code_error, _LEAST_ERROR) for p in points]
         line = dict(color=colours[family], marker=marker, label=family)
         ax.plot(x, y, lw=1.6, ms=6, clip_on=False, zorder=3, **line)
-        for p, a, b in zip(points, x, y, strict=True):
-            if p in (points[0], points[-1]):
-                ax.annotate(
-                    p.setting, (a, b), xytext=(-7 if k == 1 else 7, -3),
-                    textcoords="offset points", ha="right" if k == 1 else "left",
-                    fontsize=_SMALL, color=colours[family],
-                )  # fmt: skip
+        for end in {0, len(points) - 1} if points else ():
+            above = end > 0 and k < len(families) - 1
+            right = y[end] == _LEAST_ERROR or (end > 0 and not above)
+            ax.annotate(
+                points[end].setting, (x[end], y[end]), textcoords="offset points",
+                xytext=(8, -3) if right else (0, 8 if above else -15),
+                ha="left" if right else "center", fontsize=_SMALL, color=colours[family],
+            )  # fmt: skip
     ax.set_yscale("log")
     ax.set_xlim(-0.03, 1.0)
     _dress(
@@ -316,7 +319,7 @@ def _picture(array):
         return array.reshape(side, side) if side * side == array.size else array[None]
     if len(array) == 3:
         return np.moveaxis(array, 0, -1)
-    return array[0] if len(array) == 1 else _mosaic(list(array), np.nan)
+    return array[0] if len(array) == 1 else _mosaic(list(array))
 
 
 def _centred(picture):
@@ -325,8 +328,8 @@ def _centred(picture):
     return 0.5 + 0.5 * picture / largest if largest > 0 else np.full(picture.shape, 0.5)
 
 
-def _mosaic(pictures, gap):
-    """Pictures of one shape on a grid about as wide as high, ``gap`` between them."""
+def _mosaic(pictures):
+    """Pictures of one shape on a grid about as wide as high; nan (light grey) between them."""
     height, width, *colour = pictures[0].shape
     finer = max(1, 12 // max(height, width))  # so that the gap is thin also between small ones
     pictures = [picture.repeat(finer, axis=0).repeat(finer, axis=1) for picture in pictures]
@@ -335,7 +338,7 @@ def _mosaic(pictures, gap):
     columns = min(len(pictures), int(np.ceil(np.sqrt(len(pictures) * height / width))))
     rows = -(-len(pictures) // columns)
     size = rows * (height + between) - between, columns * (width + between) - between
-    sheet = np.full((*size, *colour), gap)
+    sheet = np.full((*size, *colour), 0.85 if colour else np.nan)
     for k, picture in enumerate(pictures):
         top, left = (k // columns) * (height + between), (k % columns) * (width + between)
         sheet[top : top + height, left : left + width] = picture
@@ -352,7 +355,7 @@ def _show(ax, signal, title):
 
 def _show_codes(ax, codes, signed):
     codes = np.asarray(codes, dtype=np.float64)
-    sheet = _mosaic(list(codes if codes.ndim == 3 else codes.reshape(-1, 1, 1)), np.nan)
+    sheet = _mosaic(list(codes if codes.ndim == 3 else codes.reshape(-1, 1, 1)))
     root = np.sign(sheet) * np.sqrt(np.abs(sheet))
     largest = np.nanmax(np.abs(root)) or 1.0
     low = -largest if signed else 0.0
