@@ -25,15 +25,35 @@ class DualPoint:
     status : {"interior", "boundary", "empty", "unknown"}
         Strictly feasible; feasible without a known interior; no feasible point exists (the energy
         is unbounded below); not determined (the program would be too large).
+    multiples : (float, float)
+        Which multiples of the point serve as well: all from 0 to 1 if zero is feasible, every
+        positive one if the set is a cone.
     """
 
     signal: np.ndarray
     codes: np.ndarray
     status: str
+    multiples: tuple[float, float] = (1.0, 1.0)
 
     def in_units(self, s):
         """The same point for signals measured in units of ``s``."""
-        return dataclasses.replace(self, signal=self.signal / s, codes=self.codes / s)
+        least, most = self.multiples
+        return dataclasses.replace(self, multiples=(least / s, most / s))
+
+    def of_size(self, sizes):
+        """``(u, D^T u)`` for each sample, as near to the wanted norms as the multiples allow.
+
+        A point much larger or smaller than the data costs the gap its digits.
+        """
+        peak = np.abs(self.signal).max()
+        if peak == 0:
+            return self.signal, self.codes
+        norm = np.linalg.norm(self.signal / peak)  # without squaring what may be 1e200
+        multiple = np.clip(sizes / norm / peak, *self.multiples)
+        return tuple(
+            array * multiple.reshape((-1,) + (1,) * (array.ndim - 1))
+            for array in (self.signal, self.codes)
+        )
 
 
 def interior_point(dictionary, prior, observed=None, attained=True):
@@ -69,7 +89,7 @@ def interior_point(dictionary, prior, observed=None, attained=True):
     for directions in _search_spaces(dictionary, observed):
         point, status = _largest_margin(dictionary, directions, low, high)
         if status == "interior":
-            return point
+            return dataclasses.replace(point, multiples=_multiples(low, high))
         pixels = zero.signal.size if observed is None else int(observed.sum())
         complete = attained and len(directions) == pixels
     if (low <= 0).all() and (high >= 0).all():
@@ -79,6 +99,14 @@ def interior_point(dictionary, prior, observed=None, attained=True):
     return dataclasses.replace(
         zero, status="empty" if status == "empty" and complete else "unknown"
     )
+
+
+def _multiples(low, high):
+    """Multiples that keep an interior point of the box ``[low, high]`` inside it."""
+    if (low > 0).any() or (high < 0).any():
+        return 1.0, 1.0
+    bounds = np.concatenate([low, high], axis=None)
+    return 0.0, 1.0 if bounds[np.isfinite(bounds)].any() else np.inf
 
 
 def _search_spaces(dictionary, observed):
