@@ -28,6 +28,8 @@ from .validation import (
 )
 
 _TIMED_SAMPLES = 512
+#: Relative gap of the codes that readouts are trained and tested on (levels are compared to 1e-6).
+READOUT_TOL = 1e-4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -442,7 +444,10 @@ def _readouts(hierarchy, solvers, x, y, readout, noise, stage):
     noisy = {float(s): x + s * rng.standard_normal(x.shape).astype(x.dtype) for s in noise}
     for k, name in reversed(list(enumerate(solvers))):  # the reference first
         stage(name, len(solvers) - 1 - k)
-        encode = _Encoder(hierarchy, solvers[name])
+        solver = solvers[name]
+        if not isinstance(solver, ForwardTransform):
+            solver = dataclasses.replace(solver, tol=max(solver.tol, READOUT_TOL))
+        encode = _Encoder(hierarchy, solver)
         classifier, scale = _fit_readout(encode(readout[0]), readout[1])
         accuracy, drift = {}, 0.0
         for s, images in noisy.items():
