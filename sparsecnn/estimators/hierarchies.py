@@ -13,7 +13,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
 from ..priors import Exponential
 from ..validation import InputError
-from .coders import Coder, StepsDial, passed_up, set_certificates
+from .coders import Coder, StepsDial, set_certificates
 from .images import ImageEstimator
 from .layerwise import LayerwiseLearner, conv_plan
 
@@ -64,7 +64,8 @@ def per_level(value, name, n_levels):
     if len(value) != n_levels:
         raise InputError(
             f"{name} is {value!r}, {len(value)} values; expected one for each of the {n_levels} "
-            "levels that n_atoms names. Pass a single value to use it on every level."
+            "levels that n_atoms names. Pass a single value to use it on every level, a pair as "
+            "((height, width),)."
         )
     return list(value)
 
@@ -185,9 +186,9 @@ class HierarchicalSparseCoder(_LevelsLearner, Coder):
         context.call_on_fit_task_begin(estimator=self, X=X)
         learned = self._learn(x, context, plans=plans)
         self._keep(learned)
-        self._certify(learned.solutions)
+        set_certificates(self, self._dial(), learned.solutions)
         context.call_on_fit_task_end(estimator=self, X=X, reconstruction_attributes={})
-        return learned.solutions
+        return learned.top
 
 
 class SparseCNNClassifier(ClassifierMixin, _LevelsLearner, ImageEstimator):
@@ -353,8 +354,9 @@ class SparseCNNClassifier(ClassifierMixin, _LevelsLearner, ImageEstimator):
         readout = LogisticRegression(C=self.C, max_iter=self.readout_max_iter)
         task = context.subcontext(task_name="readout")
         unit = 2.0 ** np.frexp(np.abs(features).max())[1]  # squares stay in the float range
-        scaler = StandardScaler().fit(features / unit, sample_weight=sample_weight)
-        scaled = scaler.transform(features / unit)
+        scaled = features / unit
+        scaler = StandardScaler(copy=False).fit(scaled, sample_weight=sample_weight)
+        scaled = scaler.transform(scaled)
         with task.propagate_callback_context(readout):
             task.call_on_fit_task_begin(estimator=self, X=scaled, y=y)
             readout.fit(scaled, y, sample_weight=sample_weight)
@@ -369,11 +371,8 @@ class SparseCNNClassifier(ClassifierMixin, _LevelsLearner, ImageEstimator):
 
     def _features(self, X):
         check_is_fitted(self)
-        dial = self._dial()
         x = self._read(X, reset=False)
-        solutions = self.hierarchy_.solutions(x, dial)
-        dial.warn(solutions, type(self).__name__)
-        return passed_up(self.hierarchy_.levels[-1], solutions[-1]).reshape(len(x), -1)
+        return self._dial().codes(self.hierarchy_, x, type(self).__name__).reshape(len(x), -1)
 
     def decision_function(self, X):
         """Logits of ``X``.

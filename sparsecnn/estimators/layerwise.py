@@ -85,7 +85,10 @@ def _pool_of(pool, dictionary):
 
 @dataclasses.dataclass(frozen=True)
 class Learned:
-    """A learned hierarchy, the training signals' codes in it, and how it went."""
+    """A learned hierarchy, the top codes of the training signals, and how it went.
+
+    The ``solutions`` keep their certificates but not their codes, which would fill the memory.
+    """
 
     hierarchy: Hierarchy
     solutions: tuple
@@ -120,8 +123,9 @@ class LayerwiseLearner:
             lessons.append(lesson)
             levels.append(lesson.level())
             if code:
-                solutions += Hierarchy(levels[-1:]).solutions(x, dial)
-                x = passed_up(levels[-1], solutions[-1])
+                (solution,) = Hierarchy(levels[-1:]).solutions(x, dial)
+                x = passed_up(levels[-1], solution)
+                solutions.append(dataclasses.replace(solution, codes=solution.codes[:0].copy()))
             stop = task.call_on_fit_task_end(
                 estimator=self, X=images, reconstruction_attributes=lambda: self._so_far(levels)
             )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sklearn.callback import with_callbacks
 
 from ..priors import Exponential
-from .coders import Coder
+from .coders import Coder, set_certificates
 from .layerwise import LayerwiseLearner, LevelPlan, conv_plan, dense_plan
 
 
@@ -52,9 +52,9 @@ class _OneLevelLearner(LayerwiseLearner, Coder):
         context.call_on_fit_task_begin(estimator=self, X=X)
         learned = self._learn(x, context)
         self._keep(learned)
-        self._certify(learned.solutions)
+        set_certificates(self, self._dial(), learned.solutions)
         context.call_on_fit_task_end(estimator=self, X=X, reconstruction_attributes={})
-        return learned.solutions
+        return learned.top
 
     def _keep(self, learned):
         self.hierarchy_ = learned.hierarchy
