@@ -193,14 +193,12 @@ def plot_error_against_coherence(sweep, ax=None):
         y = [max(p.code_error, _LEAST_ERROR) for p in points]
         line = dict(color=colours[family], marker=marker, label=family)
         ax.plot(x, y, lw=1.6, ms=6, clip_on=False, zorder=3, **line)
-        for end in {0, len(points) - 1} if points else ():
-            above = end > 0 and k < len(families) - 1
-            right = y[end] == _LEAST_ERROR or (end > 0 and not above)
-            ax.annotate(
-                points[end].setting, (x[end], y[end]), textcoords="offset points",
-                xytext=(8, -3) if right else (0, 8 if above else -15),
-                ha="left" if right else "center", fontsize=_SMALL, color=colours[family],
-            )  # fmt: skip
+        for end, (a, b) in enumerate(zip(x, y, strict=True)):
+            if (k == 0 and end in (0, len(points) - 1)) or b == _LEAST_ERROR:
+                ax.annotate(
+                    points[end].setting, (a, b), textcoords="offset points", xytext=(9, -3),
+                    fontsize=_SMALL, color=colours[family],
+                )  # fmt: skip
     ax.set_yscale("log")
     ax.set_xlim(-0.03, 1.0)
     _dress(

@@ -66,7 +66,8 @@ def write_report(comparison, path, *, sweep=None, title="Coding against the forw
     path = Path(path)
     if path.is_dir():
         raise InputError(
-            f"path is {str(path)!r}, a folder; expected a file in it, {str(path / 'compare.html')!r}."
+            f"path is {str(path)!r}, which is a folder; expected a file. Write to "
+            f"{str(path / 'compare.html')!r}."
         )
     if not path.parent.is_dir():
         raise InputError(
@@ -154,13 +155,13 @@ def _level_reading(comparison, info):
             f"mutual coherence {info.mutual_coherence:.2g}."
         )
     if np.isfinite(first.gap):
-        short = f"a relative gap of {_number(first.gap)} (certified)"
+        short = f"a relative duality gap of {_number(first.gap)}"
     else:
         short = f"a fixed-point residual of {_number(first.residual)} (no gap: not convex)"
     return where + (
-        f"“{first.solver}” stops at {short}; its code differs from that of “{last.solver}” by "
-        f"{_number(first.code_error)} of its norm and shares {_percent(first.support_overlap)} of "
-        f"the support, at mutual coherence {info.mutual_coherence:.2f}."
+        f"“{first.solver}” stops at {short}. Against “{last.solver}”, its code has a relative "
+        f"error of {_number(first.code_error)} and a support overlap of "
+        f"{_percent(first.support_overlap)}; the mutual coherence is {info.mutual_coherence:.2f}."
     )
 
 
@@ -194,17 +195,19 @@ def _sampling_error(comparison):
 
 # -- numbers and pictures ---------------------------------------------------------------------
 def _number(value):
-    """Three digits; powers of ten as an exponent; nan as a dash."""
+    """Three digits; powers of ten as an exponent; nan as n/a."""
     if not np.isfinite(value):
-        return "–"
-    if value == 0 or 1e-3 <= abs(value) < 1e4:
+        return "n/a"
+    if 1e3 <= abs(value) < 1e7:
+        return f"{value:,.0f}"
+    if value == 0 or 1e-3 <= abs(value) < 1e3:
         return f"{value:.3g}"
     mantissa, exponent = f"{value:.1e}".split("e")
     return f"{mantissa}e{int(exponent)}"
 
 
 def _percent(value, digits=0):
-    return f"{100 * value:.{digits}f}%" if np.isfinite(value) else "–"
+    return f"{100 * value:.{digits}f}%" if np.isfinite(value) else "n/a"
 
 
 def _short(value):
