@@ -107,7 +107,7 @@ def plot_codes(comparison, level=1, *, n_samples=3):
 def plot_gaps(comparison, level=1, ax=None):
     """Relative gap of every sample, one histogram a solver, on a logarithmic axis.
 
-    Exact zeros have a bin of their own at the left. A non-convex prior has no gap; then the
+    Exact zeros are drawn at the left end, named 0. Where there is no gap (a non-convex prior), the
     fixed-point residual is drawn and the axis says so.
 
     Parameters
@@ -137,7 +137,7 @@ def plot_gaps(comparison, level=1, ax=None):
     ax.set_yticks(np.arange(len(names)) + 0.3, names[::-1])
     ax.set_ylim(-0.05, len(names))
     _log_ticks(ax, low, high)
-    what = "relative duality gap" if certified else "fixed-point residual (no gap: not convex)"
+    what = "relative duality gap" if certified else "fixed-point residual (there is no duality gap)"
     _dress(ax, f"level {level}: how far from the optimum, per sample", what, "")
     ax.tick_params(axis="y", length=0)
     ax.grid(False)
@@ -428,6 +428,8 @@ def _log_ticks(ax, low, high):
     step = max(1, int(np.ceil((high - low) / 6)))
     ticks = np.arange(high, low - 1, -step)
     zero = low <= np.log10(_LEAST_GAP)
+    if zero:
+        ticks = np.append(ticks[ticks > low + step / 2], low)
     labels = ["0" if zero and t == low else f"$10^{{{t:.0f}}}$" for t in ticks]
     ax.set_xticks(ticks, labels)
     ax.set_xlim(low - 0.02 * (high - low), high)

@@ -157,7 +157,7 @@ def _level_reading(comparison, info):
     if np.isfinite(first.gap):
         short = f"a relative duality gap of {_number(first.gap)}"
     else:
-        short = f"a fixed-point residual of {_number(first.residual)} (no gap: not convex)"
+        short = f"a fixed-point residual of {_number(first.residual)} (there is no duality gap)"
     return where + (
         f"“{first.solver}” stops at {short}. Against “{last.solver}”, its code has a relative "
         f"error of {_number(first.code_error)} and a support overlap of "
