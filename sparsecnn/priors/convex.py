@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..validation import InputError
-from .base import SeparablePrior
+from .base import SeparablePrior, check_same_shape
 
 
 def soft_threshold(xp, v, threshold):
@@ -138,6 +138,7 @@ class AsymmetricLaplace(SeparablePrior):
 
     def __post_init__(self):
         super().__post_init__()
+        check_same_shape(self, "lam_minus", "lam_plus")
         if np.any(self.lam_minus + self.lam_plus < 0):
             raise InputError(
                 "AsymmetricLaplace: lam_minus + lam_plus is negative somewhere, so the penalty "
@@ -368,6 +369,7 @@ class Uniform(SeparablePrior):
 
     def __post_init__(self):
         super().__post_init__()
+        check_same_shape(self, "low", "high")
         if not np.all(np.asarray(self.low) < np.asarray(self.high)):
             raise InputError(
                 f"Uniform: low is {self.low} and high is {self.high}; expected low < high "
