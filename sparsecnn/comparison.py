@@ -170,8 +170,8 @@ class Comparison:
             )
             rows = [
                 (
-                    r.solver, _gap_text(r), f"{r.code_error:.2e}", f"{r.support_overlap:.3f}",
-                    f"{r.density:.3f}", f"{r.reconstruction_error:.3f}", f"{r.bound:.2e}",
+                    r.solver, _gap_text(r), _text(r.code_error), f"{r.support_overlap:.3f}",
+                    f"{r.density:.3f}", f"{r.reconstruction_error:.3f}", _text(r.bound),
                     f"{r.milliseconds:.1f}",
                 )
                 for r in self.rows
@@ -181,6 +181,10 @@ class Comparison:
                 "solver", "gap", "code error", "support", "density", "recon.", "bound", "ms/1000"
             )  # fmt: skip
             blocks.append(_table([head, *rows]))
+            if any(row[1].startswith("(") for row in rows):
+                blocks.append(
+                    "  (in brackets: fixed-point residual, where there is no duality gap)"
+                )
         if self.readouts:
             noises = list(self.readouts[0].accuracy)
             head = ("readout on", *("clean" if s == 0 else f"noise {s:g}" for s in noises), "drift")
@@ -537,8 +541,8 @@ class CoherenceSweep:
         head = ("dictionary", "coherence", "gap", "code error", "calibrated", "support")
         rows = [
             (
-                f"{p.family}, {p.setting}", f"{p.mutual_coherence:.3f}", f"{p.gap:.1e}",
-                f"{p.code_error:.2e}", f"{p.calibrated_error:.2e}", f"{p.support_overlap:.3f}",
+                f"{p.family}, {p.setting}", f"{p.mutual_coherence:.3f}", _text(p.gap),
+                _text(p.code_error), _text(p.calibrated_error), f"{p.support_overlap:.3f}",
             )
             for p in self.points
         ]  # fmt: skip
@@ -616,11 +620,8 @@ def _sweep_members(dictionary, rng):
     flat = (len(atoms), int(np.prod(atoms.shape[1:])))
     noise = unit_rows(rng.standard_normal(flat)).reshape(atoms.shape)
     basis = np.linalg.qr(rng.standard_normal((flat[1], flat[1])))[0][: flat[0]]
-    families = {
-        "these atoms": atoms,
-        "random": noise,
-        "orthonormal": basis.reshape(-1, *atoms.shape[1:]),
-    }
+    basis = basis.reshape(-1, *atoms.shape[1:])
+    families = {"these atoms": atoms, "random": noise, "orthonormal": basis}
     if hasattr(dictionary, "filters"):
         kernel = max(atoms.shape[2:])
         strides = np.unique(np.geomspace(1, kernel, 5).round().astype(int))[::-1]
@@ -683,6 +684,10 @@ def _mean(values):
 
 def _gap_text(row):
     return f"{row.gap:.1e}" if np.isfinite(row.gap) else f"({row.residual:.1e})"
+
+
+def _text(value):
+    return "-" if np.isnan(value) else f"{value:.2e}"
 
 
 def _table(rows):
