@@ -207,3 +207,19 @@ def test_single_channel_zero_images_and_zero_atoms_draw_without_warnings():
     figure.draw_without_rendering()
     assert all(np.isfinite(p).all() for p in _pictures(figure)[:1])
     assert np.ma.masked_invalid(plots.plot_atoms(dictionary).images[0].get_array()).max() == 1.0
+
+
+def test_a_last_row_that_is_not_full_is_left_blank():
+    sheet = plots.plot_atoms(sc.ConvDictionary.random(5, 3, (8, 8), random_state=0)).images[0]
+    blank = np.ma.getmaskarray(sheet.get_array())
+    assert blank[12].all()  # the line between the rows
+    assert blank[13:, 25:].all() and not blank[13:, 13:25].any()
+
+
+def test_accuracies_carry_one_standard_error(result):
+    ax = plots.plot_accuracy(result)
+    heights = ax.collections[0].get_paths()[0].vertices[:, 1]
+    accuracy = np.array([row.accuracy[0.0] for row in result.readouts])
+    spread = np.sqrt(accuracy * (1 - accuracy) / len(result.gaps[1, "exact"]))
+    assert heights.max() == pytest.approx(100 * (accuracy + spread).max())
+    assert heights.min() == pytest.approx(100 * (accuracy - spread).min())
