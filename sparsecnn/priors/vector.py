@@ -110,7 +110,7 @@ class GroupLaplace(Prior):
         norms = self._norms(xp, v)
         safe = xp.where(norms > 0, norms, xp.ones_like(norms))
         weights = self._weights(xp, norms)
-        gain = xp.clip(1 - step * weights / safe, 0.0, None)
+        gain = xp.maximum(1 - step * weights / safe, 0.0)
         return norms, safe, xp.where((norms == 0) & (weights > 0), xp.zeros_like(gain), gain)
 
     def _spread(self, xp, per_group):
@@ -186,7 +186,7 @@ class GroupLaplace(Prior):
             inner(start, start),
         )
         room = self._weights(xp, quadratic) ** 2 - constant
-        disc = xp.sqrt(xp.clip(linear**2 + quadratic * room, 0.0, None))
+        disc = xp.sqrt(xp.maximum(linear**2 + quadratic * room, 0.0))
         # largest t with |start + t direction| <= lam, in the form that does not cancel
         bottom = linear + disc
         fraction = xp.where(bottom > 0, room / xp.where(bottom > 0, bottom, 1.0), xp.inf)
