@@ -1,4 +1,4 @@
-"""Bad input at every public edge: a clear error of the package, or the right answer. Nothing else."""
+"""Bad input at every public edge: a clear error of the package, or the right answer."""
 
 import fractions
 import warnings

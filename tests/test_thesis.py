@@ -7,14 +7,10 @@ numbered statements below are derived from them, and each is checked against an 
 import numpy as np
 import pytest
 from models import bounded_least_energy, dense_atoms
+from tolerances import FAR_INTERIOR, LBFGS, ROUNDING
 
 import sparsecnn as sc
 
-EXACT = 1e-12  # closed forms: rounding of a few hundred terms of order one
-NEGATIVE_RATES = (
-    1e-11  # the dual's interior point is some tens of times the data, and so its rounding
-)
-ORACLE = 1e-7  # codes found by L-BFGS-B: the square root of its energies' accuracy
 TOL = 1e-12  # what the exact codes below are asked for
 RHOS = (0.0, 0.3, 0.6, 0.9)
 
@@ -46,7 +42,7 @@ def test_orthonormal_atoms_split_the_energy_into_scalar_problems(seed):
     b = x @ atoms.T
     problem = sc.SparseCodingProblem(x, sc.Dictionary(atoms), sc.Laplace(0.0))
     split = 0.5 * ((x**2).sum(1) - (b**2).sum(1) + ((z - b) ** 2).sum(1))
-    np.testing.assert_allclose(problem.objective(z), split, rtol=EXACT)
+    np.testing.assert_allclose(problem.objective(z), split, rtol=ROUNDING)
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -56,15 +52,15 @@ def test_the_soft_threshold_of_the_projections_is_the_laplace_code(seed):
     atoms, x, lam = rotation(8, seed), rng.standard_normal((3, 8)), rng.uniform(0.05, 0.6, 8)
     problem = sc.SparseCodingProblem(x, sc.Dictionary(atoms), sc.Laplace(lam))
     solution = sc.Orthogonal().solve(problem)
-    np.testing.assert_allclose(solution.codes, soft(x @ atoms.T, lam), atol=EXACT)
-    assert solution.gap.max() < EXACT
+    np.testing.assert_allclose(solution.codes, soft(x @ atoms.T, lam), atol=ROUNDING)
+    assert solution.gap.max() < ROUNDING
     for row, codes in zip(x, solution.codes, strict=True):
-        found, energy = bounded_least_energy(row, atoms, plus=lam, minus=lam)
-        np.testing.assert_allclose(codes, found, atol=ORACLE)
+        found, _ = bounded_least_energy(row, atoms, plus=lam, minus=lam)
+        np.testing.assert_allclose(codes, found, atol=LBFGS)
     # stationarity: -b + z + lam sign z = 0 on the support, |b| <= lam off it
     b, z = x @ atoms.T, solution.codes
-    np.testing.assert_allclose((z - b + lam * np.sign(z))[z != 0], 0.0, atol=EXACT)
-    assert (np.abs(b) <= lam + EXACT)[z == 0].all()
+    np.testing.assert_allclose((z - b + lam * np.sign(z))[z != 0], 0.0, atol=ROUNDING)
+    assert (np.abs(b) <= lam + ROUNDING)[z == 0].all()
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -78,12 +74,10 @@ def test_the_relu_of_the_projections_is_the_exponential_code_for_rates_of_any_si
     problem = sc.SparseCodingProblem(x, sc.Dictionary(atoms), prior)
     bias = -lam
     layer = relu(x @ atoms.T + bias)
-    np.testing.assert_allclose(sc.ForwardTransform().solve(problem).codes, layer, atol=EXACT)
-    assert problem.relative_gap(layer).max() < NEGATIVE_RATES
+    np.testing.assert_allclose(sc.ForwardTransform().solve(problem).codes, layer, atol=ROUNDING)
+    assert problem.relative_gap(layer).max() < FAR_INTERIOR
     for row, codes in zip(x, layer, strict=True):
-        np.testing.assert_allclose(
-            codes, bounded_least_energy(row, atoms, plus=lam)[0], atol=ORACLE
-        )
+        np.testing.assert_allclose(codes, bounded_least_energy(row, atoms, plus=lam)[0], atol=LBFGS)
     assert prior.is_proper == (lam > 0).all()  # a positive bias is no density on z >= 0
 
 
@@ -96,7 +90,7 @@ def test_the_least_energy_is_half_of_what_the_code_leaves_of_the_signals_norm(pr
     problem = sc.SparseCodingProblem(x, sc.Dictionary(rotation(8, 1)), prior(lam))
     solution = sc.Orthogonal().solve(problem)
     expected = 0.5 * (x**2).sum(axis=1) - 0.5 * (solution.codes**2).sum(axis=1)
-    np.testing.assert_allclose(solution.objective, expected, rtol=EXACT)
+    np.testing.assert_allclose(solution.objective, expected, rtol=ROUNDING)
 
 
 @pytest.mark.parametrize("signed", [True, False])
@@ -114,20 +108,27 @@ def test_a_layer_of_orthogonal_atoms_with_other_norms_is_the_code_up_to_a_gain(s
 
 @pytest.mark.parametrize("c", [0.5, 3.0])
 @pytest.mark.parametrize(
-    "prior", [sc.Laplace(0.3), sc.ElasticNet(0.2, 0.5), sc.Huber(0.3, 0.4), sc.Gamma(0.3, 0.2),
-              sc.Uniform(-0.2, 0.3), sc.GroupLaplace(0.3, [0, 0, 1, 1, 2, 2, 3, 3])],
+    "prior",
+    [
+        sc.Laplace(0.3),
+        sc.ElasticNet(0.2, 0.5),
+        sc.Huber(0.3, 0.4),
+        sc.Gamma(0.3, 0.2),
+        sc.Uniform(-0.2, 0.3),
+        sc.GroupLaplace(0.3, [0, 0, 1, 1, 2, 2, 3, 3]),
+    ],
     ids=lambda p: type(p).__name__,
-)  # fmt: skip
+)
 def test_atoms_of_norm_c_need_the_prox_of_the_penalty_over_c_squared(prior, c):
     """z* = prox_{phi / c^2}(D^T x / c^2); and in codes c z the atoms are orthonormal again."""
     atoms = c * rotation(8, 3)
     x = np.random.default_rng(3).standard_normal((4, 8))
     problem = sc.SparseCodingProblem(x, sc.Dictionary(atoms), prior)
     codes = prior.prox(x @ atoms.T / c**2, 1 / c**2)
-    assert problem.relative_gap(codes).max() < EXACT
+    assert problem.relative_gap(codes).max() < ROUNDING
     # Prior.scaled(s) is phi(s z) / s^2: with u = c z, phi(u / c) = scaled(1 / c)(u) / c^2
     unit = prior.scaled(1 / c).prox(x @ rotation(8, 3).T, 1 / c**2) / c
-    np.testing.assert_allclose(unit, codes, atol=EXACT)
+    np.testing.assert_allclose(unit, codes, atol=ROUNDING)
 
 
 def test_two_relus_make_a_soft_threshold():
@@ -145,9 +146,9 @@ def test_the_doubled_dictionary_is_coded_exactly_by_one_step_although_it_is_not_
     problem = sc.SparseCodingProblem(x, doubled, sc.Exponential(0.3))
     assert not doubled.is_orthonormal and doubled.mutual_coherence == pytest.approx(1.0)
     solution = sc.ForwardTransform().solve(problem)
-    assert solution.gap.max() < EXACT and solution.converged.all()
+    assert solution.gap.max() < ROUNDING and solution.converged.all()
     signed = solution.codes[:, :7] - solution.codes[:, 7:]
-    np.testing.assert_allclose(signed, soft(x @ basis.T, 0.3), atol=EXACT)
+    np.testing.assert_allclose(signed, soft(x @ basis.T, 0.3), atol=ROUNDING)
     # for a negative rate both halves are active at once and the step is wrong: here unbounded
     with pytest.raises(sc.InputError, match="unbounded below"):
         sc.solve(sc.SparseCodingProblem(x, doubled, sc.Exponential(-0.3)))
@@ -164,7 +165,7 @@ def test_orthonormal_layers_do_not_expand_distances(prior):
         d = sc.Dictionary(rotation(8, seed))
         a, b = (sc.Orthogonal().solve(sc.SparseCodingProblem(v, d, prior)).codes for v in (a, b))
         closer = np.linalg.norm(a - b, axis=1)
-        assert (closer <= distance * (1 + EXACT)).all()
+        assert (closer <= distance * (1 + ROUNDING)).all()
         distance = closer
 
 
@@ -181,9 +182,12 @@ def test_the_kkt_certificate_says_exactly_when_one_step_is_the_code():
         one = relu(b - lam)
         on = one > 0
         v, g = one @ (gram - np.eye(len(gram))), one @ gram - b + lam
-        certified = bool(np.all(np.abs(v[on]) <= EXACT) and np.all(g[~on] >= -EXACT))
-        gap = sc.ForwardTransform().solve(
-            sc.SparseCodingProblem(x, dictionary, sc.Exponential(lam))).gap[0]  # fmt: skip
+        certified = bool(np.all(np.abs(v[on]) <= ROUNDING) and np.all(g[~on] >= -ROUNDING))
+        gap = (
+            sc.ForwardTransform()
+            .solve(sc.SparseCodingProblem(x, dictionary, sc.Exponential(lam)))
+            .gap[0]
+        )
         assert (gap <= 1e-10) == certified
         seen[certified] += 1
     assert min(seen.values()) > 20
@@ -204,8 +208,8 @@ def test_the_distance_to_the_code_is_bounded_without_solving():
         r = np.where(one > 0, v, np.minimum(g, 0))
         bound = np.linalg.norm(r) / np.linalg.eigvalsh(gram)[0]
         distance = np.linalg.norm(one - exact(x, dictionary.atoms, sc.Exponential(lam)))
-        assert distance <= bound * (1 + EXACT) + 1e-5  # the code is known to sqrt(TOL / lambda_min)
-        assert np.abs(v).max() <= dictionary.mutual_coherence * np.abs(one).sum() + EXACT
+        assert distance <= bound * (1 + ROUNDING) + 1e-5  # known to sqrt(TOL / lambda_min)
+        assert np.abs(v).max() <= dictionary.mutual_coherence * np.abs(one).sum() + ROUNDING
         tight.append(distance / bound if bound > 1e-9 else 1.0)
     assert max(tight) > 0.5  # the bound says something
 
@@ -213,13 +217,13 @@ def test_the_distance_to_the_code_is_bounded_without_solving():
 @pytest.mark.parametrize("rho", RHOS)
 @pytest.mark.parametrize("lam", [0.1, 0.5])
 def test_two_atoms_explain_away_what_one_step_counts_twice(rho, lam):
-    """Bowren 2021, derived: one step gives (1 - lam, max(rho - lam, 0)), the code is (1 - lam, 0)."""
+    """Bowren 2021, derived: (1 - lam, max(rho - lam, 0)) by one step, (1 - lam, 0) in truth."""
     atoms = np.array([[1.0, 0.0], [rho, np.sqrt(1 - rho**2)]])
     problem = sc.SparseCodingProblem(atoms[:1], sc.Dictionary(atoms), sc.Exponential(lam))
     one = sc.ForwardTransform().solve(problem)
-    np.testing.assert_allclose(one.codes, [[1 - lam, max(rho - lam, 0)]], atol=EXACT)
+    np.testing.assert_allclose(one.codes, [[1 - lam, max(rho - lam, 0)]], atol=ROUNDING)
     np.testing.assert_allclose(exact(problem.x, atoms, problem.prior), [[1 - lam, 0]], atol=1e-5)
-    assert problem.relative_gap(np.array([[1 - lam, 0.0]])).max() < EXACT
+    assert problem.relative_gap(np.array([[1 - lam, 0.0]])).max() < ROUNDING
     assert one.converged[0] == (rho <= lam)
 
 
@@ -261,18 +265,18 @@ EXACT_LAYERS = {
 def test_a_layer_of_orthonormal_copies_is_the_code_of_the_whole_image(name, prior):
     """Against a solver of the global problem that knows no convolution."""
     dictionary = EXACT_LAYERS[name]
-    assert dictionary.is_orthonormal and dictionary.gram_deviation < EXACT
+    assert dictionary.is_orthonormal and dictionary.gram_deviation < ROUNDING
     atoms = dense_atoms(dictionary)
-    np.testing.assert_allclose(atoms @ atoms.T, np.eye(len(atoms)), atol=EXACT)
+    np.testing.assert_allclose(atoms @ atoms.T, np.eye(len(atoms)), atol=ROUNDING)
     rng = np.random.default_rng(9)
     x = rng.standard_normal((2, *dictionary.signal_shape))
     lam = rng.uniform(0.1, 0.5, dictionary.n_atoms)  # one rate, so one bias, per feature map
     solution = sc.Orthogonal().solve(sc.SparseCodingProblem(x, dictionary, prior(lam)))
-    assert solution.gap.max() < EXACT
+    assert solution.gap.max() < ROUNDING
     rates = np.repeat(lam, int(np.prod(dictionary.code_shape[1:])))
     for row, codes in zip(x.reshape(2, -1), solution.codes.reshape(2, -1), strict=True):
         minus = rates if prior is sc.Laplace else None
-        found, energy = bounded_least_energy(row, atoms, plus=rates, minus=minus)
+        found, _ = bounded_least_energy(row, atoms, plus=rates, minus=minus)
         np.testing.assert_allclose(codes, found, atol=1e-6)
 
 
@@ -281,7 +285,7 @@ def test_orthonormal_filters_at_stride_one_are_not_an_orthonormal_dictionary():
     rng = np.random.default_rng(0)
     dictionary = sc.ConvDictionary.orthonormal(6, 3, (12, 12), stride=1, random_state=0)
     flat = dictionary.filters.reshape(6, -1)
-    np.testing.assert_allclose(flat @ flat.T, np.eye(6), atol=EXACT)
+    np.testing.assert_allclose(flat @ flat.T, np.eye(6), atol=ROUNDING)
     assert not dictionary.is_orthonormal and dictionary.gram_deviation > 1
     problem = sc.SparseCodingProblem(
         rng.standard_normal((1, 1, 12, 12)), dictionary, sc.Exponential(0.2)
@@ -307,7 +311,8 @@ def test_periodic_copies_cannot_be_orthonormal_beyond_channels_times_stride_squa
     rng = np.random.default_rng(10)
     most = channels * stride**2
     fits = sc.ConvDictionary.orthonormal(
-        most, stride, (size, size), n_channels=channels, padding="circular", random_state=0)  # fmt: skip
+        most, stride, (size, size), n_channels=channels, padding="circular", random_state=0
+    )
     assert fits.is_orthonormal
     for kernel in (2, 3):
         filters = rng.standard_normal((most + 1, channels, kernel, kernel))
@@ -316,16 +321,16 @@ def test_periodic_copies_cannot_be_orthonormal_beyond_channels_times_stride_squa
             filters = q.reshape(filters.shape)
         beyond = sc.ConvDictionary(filters, (size, size), stride=stride, padding="circular")
         assert np.prod(beyond.code_shape) > np.prod(beyond.signal_shape)
-        assert not beyond.is_orthonormal and beyond.gram_deviation >= 1 - EXACT
+        assert not beyond.is_orthonormal and beyond.gram_deviation >= 1 - ROUNDING
 
 
 def test_a_complete_orthonormal_set_at_stride_one_is_a_tight_frame_and_one_kth_of_it_is_safe():
-    """Bowren 2021, derived: all squared singular values are k^2; filters / k make one step descend."""
+    """Bowren 2021, derived: all squared singular values are k^2; filters / k descend."""
     dictionary = sc.ConvDictionary.orthonormal(
         9, 3, (6, 7), stride=1, padding="circular", random_state=1
     )
     values = np.linalg.svd(dense_atoms(dictionary), compute_uv=False)
-    np.testing.assert_allclose(values**2, 9.0, rtol=EXACT)
+    np.testing.assert_allclose(values**2, 9.0, rtol=ROUNDING)
     assert dictionary.lipschitz == pytest.approx(9.0, rel=1e-10)
     x = np.random.default_rng(11).standard_normal((5, 1, 6, 7))
     safe = sc.SparseCodingProblem(
@@ -344,10 +349,10 @@ def test_an_overcomplete_layer_can_have_more_energy_than_the_zero_code():
             rng.standard_normal((1, 12)), dictionary, sc.Exponential(0.2)
         )
         one, zero = sc.ForwardTransform().solve(problem), problem.objective(np.zeros((1, 20)))
-        assert one.objective >= sc.solve(problem).objective - EXACT
+        assert one.objective >= sc.solve(problem).objective - ROUNDING
         worse += int(one.objective[0] > zero[0])
         calibrated = sc.ForwardTransform(calibrate=True).solve(problem)
-        assert calibrated.objective[0] <= zero[0] + EXACT
+        assert calibrated.objective[0] <= zero[0] + ROUNDING
     assert worse >= 1
 
 
@@ -372,7 +377,7 @@ def test_the_forward_pass_stays_within_the_computable_bounds_of_the_code(signed)
         solved = sc.FISTA(TOL, 200_000).solve(problem)
         # an exact code: one more prox of the stationary point only moves it by this much
         z0, z = forward.codes[0], solved.codes[0]
-        slack = dictionary.lipschitz * np.sqrt(2 * TOL * (1 + solved.objective[0])) + EXACT
+        slack = dictionary.lipschitz * np.sqrt(2 * TOL * (1 + solved.objective[0])) + ROUNDING
         off = np.abs(dictionary.gram - np.eye(m))
         mu = dictionary.mutual_coherence
         assert (np.abs(z - z0) <= off @ np.abs(z) + slack * (1 + m)).all()
@@ -392,10 +397,11 @@ def test_the_forward_pass_stays_within_the_computable_bounds_of_the_code(signed)
 
 def test_without_coherence_every_bound_is_zero_and_one_step_is_the_code():
     dictionary = sc.Dictionary.dct(9)
-    problem = sc.SparseCodingProblem(np.random.default_rng(0).standard_normal((3, 9)), dictionary,
-                                     sc.Exponential(0.2))  # fmt: skip
+    problem = sc.SparseCodingProblem(
+        np.random.default_rng(0).standard_normal((3, 9)), dictionary, sc.Exponential(0.2)
+    )
     forward = sc.ForwardTransform().solve(problem)
-    assert dictionary.mutual_coherence < EXACT and dictionary.gram_deviation < EXACT
+    assert dictionary.mutual_coherence < ROUNDING and dictionary.gram_deviation < ROUNDING
     assert np.sqrt(2 * forward.dual_gap).max() < 1e-6  # the root of a gap that is rounding
     np.testing.assert_allclose(forward.codes, sc.FISTA(1e-13).solve(problem).codes, atol=1e-12)
 
@@ -415,7 +421,9 @@ def stacks():
             sc.Level(whole, sc.Exponential(improper)),
         ],
         "one rate per coefficient": [
-            sc.Level(first, sc.Exponential(rng.uniform(0, 0.3, first.code_shape)), sc.AveragePool(2)),
+            sc.Level(
+                first, sc.Exponential(rng.uniform(0, 0.3, first.code_shape)), sc.AveragePool(2)
+            ),
             sc.Level(second, sc.NonNegative()),
         ],
         "other activations": [
@@ -425,10 +433,14 @@ def stacks():
         ],
         "periodic wavelets": [
             sc.Level(sc.ConvDictionary.haar((10, 10)), sc.Exponential(0.1)),
-            sc.Level(sc.ConvDictionary.random(3, 2, (5, 5), n_channels=4, padding="circular",
-                                              random_state=4), sc.Exponential(0.2)),
+            sc.Level(
+                sc.ConvDictionary.random(
+                    3, 2, (5, 5), n_channels=4, padding="circular", random_state=4
+                ),
+                sc.Exponential(0.2),
+            ),
         ],
-    }  # fmt: skip
+    }
 
 
 @pytest.mark.parametrize("name", stacks())
@@ -438,7 +450,7 @@ def test_greedy_one_step_inference_is_the_forward_pass_of_the_network(name):
     x = np.random.default_rng(14).standard_normal((7, 1, 10, 10))
     codes = hierarchy.encode(x, sc.ForwardTransform())
     outputs = hierarchy.to_network().forward(x)[0]
-    np.testing.assert_allclose(codes, outputs, rtol=EXACT, atol=EXACT)
+    np.testing.assert_allclose(codes, outputs, rtol=ROUNDING, atol=ROUNDING)
     assert np.abs(codes).max() > 0.1
 
 
@@ -451,7 +463,8 @@ def test_a_hierarchy_with_a_logistic_readout_has_the_logits_of_the_cnn():
     codes = hierarchy.encode(x, sc.ForwardTransform()).reshape(30, -1)
     readout = LogisticRegression(max_iter=500).fit(codes, y)
     logits = hierarchy.to_network(readout).forward(x)[0]
-    np.testing.assert_allclose(logits, readout.decision_function(codes), rtol=EXACT, atol=EXACT)
+    expected = readout.decision_function(codes)
+    np.testing.assert_allclose(logits, expected, rtol=ROUNDING, atol=ROUNDING)
 
 
 def test_biases_and_rates_make_the_round_trip():
@@ -477,6 +490,6 @@ def test_greedy_energies_telescope_for_orthonormal_levels():
     total = sum(solution.objective for solution in solutions)
     top = solutions[-1].codes
     expected = 0.5 * (x**2).sum(axis=(1, 2, 3)) - 0.5 * (top**2).sum(axis=1)
-    np.testing.assert_allclose(total, expected, rtol=EXACT)
+    np.testing.assert_allclose(total, expected, rtol=ROUNDING)
     for solution in solutions:
-        assert solution.gap.max() < NEGATIVE_RATES
+        assert solution.gap.max() < FAR_INTERIOR
