@@ -69,7 +69,7 @@ def matrix():
         yield pytest.param(*case, marks=[pytest.mark.full] if more else [])
 
 
-@pytest.mark.parametrize("solver,dictionary,prior", matrix())
+@pytest.mark.parametrize("solver,dictionary,prior", list(matrix()))
 def test_every_admitted_combination_reaches_its_stated_certificate(solver, dictionary, prior):
     problem = problem_of(dictionary, prior)
     solution = quietly(SOLVERS[solver], problem)
