@@ -268,7 +268,11 @@ class SparseCodingProblem:
                 same = (self.mask == observed).reshape(self.n_samples, -1).all(axis=1)
                 attained = bool(same.any())
             self._interior["point"] = interior_point(
-                self.dictionary.astype(np.float64), self.prior, observed, attained
+                self.dictionary.astype(np.float64),
+                self.prior,
+                observed,
+                attained,
+                resolution=1e-10 * float(np.abs(self.x).max()),
             )
         return self._interior["point"]
 

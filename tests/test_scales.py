@@ -216,3 +216,11 @@ def test_objectives_alone_overflow_to_infinity_without_a_warning():
     assert np.isinf(silently(problem.objective, zero)).all()
     assert np.isfinite(silently(problem.relative_gap, zero)).all()
     assert silently(problem.relative_gap, zero).max() <= 1.0
+
+
+@pytest.mark.parametrize("scale", [1e12, 1e30, 1e200])
+@pytest.mark.parametrize("dictionary", [sc.Dictionary.dct(16), sc.Dictionary.random(24, 16, 0)])
+def test_a_rate_that_drowns_in_the_datas_rounding_is_still_certified(dictionary, scale):
+    x = scale * np.random.default_rng(0).standard_normal((6, 16))
+    solution = sc.solve(sc.SparseCodingProblem(x, dictionary, sc.Exponential(0.1)))
+    assert solution.converged.all()

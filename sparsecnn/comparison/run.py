@@ -56,6 +56,7 @@ def compare(
 
     Examples
     --------
+    >>> import numpy as np
     >>> import sparsecnn as sc
     >>> x = np.random.default_rng(0).standard_normal((8, 16))
     >>> dictionary = sc.Dictionary.orthonormal(16, random_state=0)
