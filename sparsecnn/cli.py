@@ -150,17 +150,21 @@ def _run_compare(arguments):
         from .report import write_report
 
         write_report(result, arguments.out, sweep=sweep)
-    if arguments.json:
-        print(json.dumps({**result.to_dict(), "sweep": sweep.to_dict()}, indent=2, allow_nan=False))
-    else:
-        print(_heading(meta))
-        print(result.summary())
-        print(
-            f"report: {arguments.out}   {seconds:.0f} s, peak memory "
-            f"{meta['peak_memory_mib']:.0f} MiB"
-        )
+    _print_comparison(result, sweep, arguments)
     exact = [row for row in result.rows if row.solver == result.reference]
     return EXIT_OK if all(row.converged == 1 for row in exact) else EXIT_NOT_CONVERGED
+
+
+def _print_comparison(result, sweep, arguments):
+    if arguments.json:
+        print(json.dumps({**result.to_dict(), "sweep": sweep.to_dict()}, indent=2, allow_nan=False))
+        return
+    print(_heading(result.meta))
+    print(result.summary())
+    print(
+        f"report: {arguments.out}   {result.meta['seconds']:.0f} s, peak memory "
+        f"{result.meta['peak_memory_mib']:.0f} MiB"
+    )
 
 
 def _plan(data, arguments):

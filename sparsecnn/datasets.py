@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import gzip
+import math
 import os
 import struct
 import zlib
@@ -136,31 +137,8 @@ def read_idx(path):
         with open(path, "rb") as raw:
             packed = raw.read(2) == b"\x1f\x8b"
         with gzip.open(path, "rb") if packed else open(path, "rb") as file:
-            start = file.read(4)
-            if (
-                len(start) < 4
-                or start[:2] != b"\0\0"
-                or start[2] not in _IDX_TYPES
-                or start[3] == 0
-            ):
-                raise InputError(
-                    f"{path}: the first bytes are {start!r}; expected an IDX header (two zeros, "
-                    "a type code, a number "
-                    "of dimensions). Is this an IDX file?"
-                )
-            dims = file.read(4 * start[3])
-            if len(dims) < 4 * start[3]:
-                raise InputError(
-                    f"{path}: the IDX header is cut off; expected {start[3]} dimensions."
-                )
-            shape = struct.unpack(f">{start[3]}I", dims)
-            dtype = np.dtype(_IDX_TYPES[start[2]])
-            count = int(np.prod([int(n) for n in shape], dtype=object))
-            if count > MAX_NUMBERS:
-                raise InputError(
-                    f"{path}: the header claims {count:,} numbers; expected at most "
-                    f"{MAX_NUMBERS:,}."
-                )
+            shape, dtype = _idx_header(file, path)
+            count = math.prod(shape)
             body = file.read(count * dtype.itemsize + 1)
     except (OSError, EOFError, zlib.error) as error:
         raise InputError(
@@ -174,6 +152,27 @@ def read_idx(path):
             "that many. Fetch it again."
         )
     return np.frombuffer(body, dtype=dtype).reshape(shape).astype(dtype.newbyteorder("="))
+
+
+def _idx_header(file, path):
+    """Shape and type of what follows."""
+    start = file.read(4)
+    if len(start) < 4 or start[:2] != b"\0\0" or start[2] not in _IDX_TYPES or start[3] == 0:
+        raise InputError(
+            f"{path}: the first bytes are {start!r}; expected an IDX header (two zeros, "
+            "a type code, a number of dimensions). Is this an IDX file?"
+        )
+    dims = file.read(4 * start[3])
+    if len(dims) < 4 * start[3]:
+        raise InputError(f"{path}: the IDX header is cut off; expected {start[3]} dimensions.")
+    shape = struct.unpack(f">{start[3]}I", dims)
+    dtype = np.dtype(_IDX_TYPES[start[2]])
+    count = math.prod(shape)
+    if count > MAX_NUMBERS:
+        raise InputError(
+            f"{path}: the header claims {count:,} numbers; expected at most {MAX_NUMBERS:,}."
+        )
+    return shape, dtype
 
 
 def _idx_folder(path):
