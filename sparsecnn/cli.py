@@ -12,6 +12,7 @@ import json
 import os
 import sys
 import time
+import warnings
 from pathlib import Path
 
 EXIT_OK, EXIT_INPUT, EXIT_USAGE, EXIT_NOT_CONVERGED, EXIT_INTERRUPTED = 0, 1, 2, 3, 130
@@ -202,7 +203,9 @@ def _learned_hierarchy(data, plan, arguments, progress):
         tol=1e-3,  # of the codes that the next level learns from
         random_state=arguments.seed,
     )
-    coder.set_callbacks(progress.callback()).fit(data.train[: arguments.learn])
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*learning was interrupted")  # said by main
+        coder.set_callbacks(progress.callback()).fit(data.train[: arguments.learn])
     if coder.interrupted_:  # a library user keeps what was learned; a command that is stopped stops
         raise KeyboardInterrupt
     return coder.hierarchy_
