@@ -253,7 +253,7 @@ def test_a_part_that_observes_more_pixels_does_not_lend_its_dual_point_to_the_wh
     for scale in (1.0, 1e70):  # samples of unlike size are certified apart
         x = np.array([[2.0, 2.0], [2.0 * scale, 2.0 * scale]])
         problem = sc.SparseCodingProblem(x, sc.Dictionary(atoms), sc.NonNegative(), mask)
-        problem.subset(slice(0, 1)).dual_interior  # noqa: B018
+        problem.subset(slice(0, 1)).dual_interior
         zero = np.zeros(problem.shape)
         excess = problem.objective(zero) - sc.solve(problem, tol=1e-10).objective
         assert (problem.dual_gap(zero) >= excess * (1 - 1e-9)).all()
