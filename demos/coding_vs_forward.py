@@ -152,7 +152,7 @@ def draw_pictures(figure, problem, found, measured, sample):
     shown = ("one step", "calibrated", "3 steps", "10 steps", "exact")
     mean = load_digits().data.mean(axis=0) / 16
     pictures = {"the digit": problem.x[sample]}
-    pictures |= {n: problem.dictionary.synthesize(found[n].codes[sample]) for n in shown}
+    pictures |= {n: problem.dictionary.synthesize(found[n].codes)[sample] for n in shown}
     for ax, (name, picture) in zip(figure.subplots(1, 6), pictures.items(), strict=True):
         ax.imshow((picture + mean).reshape(8, 8), cmap="gray", vmin=-0.15, vmax=1.15)
         ax.set_title(name, fontsize=10, color=COLOURS.get(name, INK))

@@ -14,7 +14,7 @@ import numpy as np
 from .layers import Activation, Conv2D, Flatten, Layer, Linear
 from .network import Network
 from .priors import Exponential, NonNegative
-from .problem import SparseCodingProblem
+from .problem import SparseCodingProblem, check_roles
 from .solvers import default_solver
 from .validation import InputError, InputTypeError, as_float_array
 
@@ -36,17 +36,20 @@ class Level:
     pool: Layer | None = None
 
     def __post_init__(self):
+        check_roles(self.dictionary, self.prior)
         if self.pool is not None and not isinstance(self.pool, Layer):
             raise InputTypeError(
                 f"pool is {self.pool!r}; expected a pooling layer such as MaxPool(2), or None."
             )
 
+    def pass_up(self, codes):
+        """What the next level sees of these codes: themselves, or their pool."""
+        return codes if self.pool is None else self.pool.forward(codes)[0]
+
     @property
     def output_shape(self):
         """tuple: shape of one sample of what this level passes up."""
-        if self.pool is None:
-            return self.dictionary.code_shape
-        return self.pool.forward(np.zeros((1, *self.dictionary.code_shape)))[0].shape[1:]
+        return self.pass_up(np.zeros((1, *self.dictionary.code_shape))).shape[1:]
 
 
 class Hierarchy:
@@ -70,6 +73,8 @@ class Hierarchy:
     """
 
     def __init__(self, levels):
+        if isinstance(levels, Level):
+            levels = (levels,)
         levels = tuple(levels)
         if not levels:
             raise InputError("levels is empty; expected at least one Level(dictionary, prior).")
@@ -124,15 +129,13 @@ class Hierarchy:
         x = as_float_array(
             x, "x", expected=f"signals (n_samples, *{self.levels[0].dictionary.signal_shape})"
         )
-        for level in self.levels:
-            if len(level.dictionary.signal_shape) == 1 and x.ndim > 2:
+        for i, level in enumerate(self.levels):
+            if i and len(level.dictionary.signal_shape) == 1:
                 x = x.reshape(len(x), -1)
             problem = SparseCodingProblem(x, level.dictionary, level.prior)
             chosen = default_solver(problem).solver if solver is None else solver
             solutions.append(chosen.solve(problem))
-            x = solutions[-1].codes
-            if level.pool is not None:
-                x = level.pool.forward(x)[0]
+            x = level.pass_up(solutions[-1].codes)
         return tuple(solutions), x
 
     def to_network(self, readout=None):

@@ -81,12 +81,11 @@ class SparseCodingProblem:
     """
 
     def __init__(self, x, dictionary, prior, mask=None):
-        _check_roles(dictionary, prior)
+        check_roles(dictionary, prior)
         x, mask = _signals_and_mask(x, mask, dictionary.signal_shape)
         self.x, self.mask, self.prior = x, mask, prior
         self.dictionary = dictionary.astype(x.dtype)
         self._interior = {}
-        _check_alignment(prior, dictionary.code_shape)
 
     @property
     def n_samples(self):
@@ -399,7 +398,8 @@ def _inner(a, b):
 
 
 # -- checks at the edge ---------------------------------------------------------------------
-def _check_roles(dictionary, prior):
+def check_roles(dictionary, prior):
+    """Refuse what is no dictionary and no prior, or a prior that does not fit the codes."""
     for name, value, methods, example in (
         ("dictionary", dictionary, ("analyze", "synthesize", "lipschitz"), "Dictionary(atoms)"),
         ("prior", prior, ("prox", "value", "is_convex"), "Exponential(0.5)"),
@@ -407,9 +407,9 @@ def _check_roles(dictionary, prior):
         if isinstance(value, type) or not all(
             hasattr(type(value), m) or hasattr(value, m) for m in methods
         ):
-            raise InputTypeError(
-                f"{name} is {value!r}; expected a {name} object, such as {example}."
-            )
+            what = repr(value) if np.ndim(value) == 0 else f"an array of shape {np.shape(value)}"
+            raise InputTypeError(f"{name} is {what}; expected a {name} object, such as {example}.")
+    _check_alignment(prior, dictionary.code_shape)
 
 
 def _signals_and_mask(x, mask, signal_shape):

@@ -18,7 +18,10 @@ class LevelComparison:
     """All solvers on one problem."""
 
     def __init__(self, level, problem, solvers):
-        self.level, self.problem = level, problem
+        self.level, self.stated = level, problem
+        units = {s for _, s in problem.scale_groups()}
+        # every number here is relative, so far-off data may as well be compared in their own unit
+        problem = self.problem = problem.in_units(units.pop()) if len(units) == 1 else problem
         self.names = list(solvers)
         self.solutions = {
             name: solve_quietly(solver, problem, name == self.names[-1])
@@ -36,9 +39,9 @@ class LevelComparison:
         }
 
     def info(self):
-        d = self.problem.dictionary
+        d = self.stated.dictionary
         measured = (d.mutual_coherence, d.gram_deviation, d.lipschitz)
-        return LevelInfo(self.level, repr(d), repr(self.problem.prior), *measured)
+        return LevelInfo(self.level, repr(d), repr(self.stated.prior), *measured)
 
     def row(self, name):
         solution, problem = self.solutions[name], self.problem

@@ -6,9 +6,11 @@ import numpy as np
 
 
 def norms(array):
-    """Euclidean norm of each sample, float64."""
+    """Euclidean norm of each sample, float64, however large or small its entries."""
     flat = array.reshape(len(array), -1).astype(np.float64, copy=False)
-    return np.sqrt(np.einsum("ni,ni->n", flat, flat))
+    exponent = np.frexp(np.abs(flat).max(axis=1))[1]
+    scaled = np.ldexp(flat, -exponent[:, None])  # by a power of two, so that nothing is rounded
+    return np.ldexp(np.sqrt(np.einsum("ni,ni->n", scaled, scaled)), exponent)
 
 
 def relative_error(codes, reference):

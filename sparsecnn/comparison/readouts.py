@@ -16,15 +16,16 @@ from .results import ReadoutRow
 READOUT_TOL = 1e-4
 
 
-def readout_data(x, y, readout):
+def readout_data(x, y, readout, rng):
     """``(x, y, (x_train, y_train))`` to compare and to train on, or no readout without labels."""
     if y is not None:
         y = np.asarray(y)
         if y.shape != (len(x),):
             raise InputError(f"y has shape {y.shape}; expected ({len(x)},), one label per image.")
         if readout is None:
-            cut = (3 * len(x)) // 4
-            readout, x, y = (x[:cut], y[:cut]), x[cut:], y[cut:]
+            order, cut = rng.permutation(len(x)), (3 * len(x)) // 4  # labels may come sorted
+            train, held_out = order[:cut], order[cut:]
+            readout, x, y = (x[train], y[train]), x[held_out], y[held_out]
         if len(np.unique(readout[1])) < 2:
             raise InputError(
                 "the training labels have one class only; expected at least two. Leave y out."

@@ -10,7 +10,7 @@ from __future__ import annotations
 from ..engine import single_threaded_blas
 from ..hierarchy import Hierarchy
 from ..problem import SparseCodingProblem
-from ..solvers import ForwardTransform, Solver, proximal_gradient_for
+from ..solvers import FISTA, ForwardTransform, Solver, proximal_gradient_for
 from ..validation import InputError, InputTypeError, as_float_array, as_generator
 from .levels import LevelComparison
 from .readouts import measured_readouts, readout_data
@@ -81,37 +81,52 @@ def compare(
         return _collected([LevelComparison(1, model, named)], (), model.x, meta)
     if not isinstance(model, Hierarchy):
         raise InputTypeError(f"model is {model!r}; expected a SparseCodingProblem or a Hierarchy.")
-    if x is None:
-        raise InputError(
-            "x is missing; expected images for the hierarchy, compare(hierarchy, x=images)."
-        )
-    x = as_float_array(
-        x, "x", expected=f"images (n_samples, *{model.levels[0].dictionary.signal_shape})"
-    )
-    x, y, readout = readout_data(x, y, readout)
+    x = _checked_images(x, model)
+    x, y, readout = readout_data(x, y, readout, rng)
     named = _named_solvers(solvers, *(level.prior for level in model.levels))
-    total = len(model.levels) + (len(named) if readout else 0)
-    levels, below = [], x
-    for i, level in enumerate(model.levels):
-        stage(f"level {i + 1} of {len(model.levels)}", i, total)
-        below = below.reshape(len(below), *level.dictionary.signal_shape)
-        problem = SparseCodingProblem(below, level.dictionary, level.prior)
-        levels.append(LevelComparison(i + 1, problem, named))
-        below = levels[-1].reference.codes
-        if level.pool is not None:
-            below = level.pool.forward(below)[0]
+    done = len(model.levels)
+    total = done + (len(named) if readout else 0)
+    levels = _compared_levels(model, named, x, lambda text, i: stage(text, i, total))
     readouts = ()
     if readout:
-        done = len(model.levels)
         readouts = measured_readouts(
             model, named, x, y, readout, noise, rng,
-            lambda n, k: stage(f"readout on {n}", done + k, total),
+            lambda name, k: stage(f"readout on {name}", done + k, total),
         )  # fmt: skip
     return _collected(levels, readouts, x, meta)
 
 
+def _checked_images(x, hierarchy):
+    """``x`` as an array that fits the first level."""
+    shape = hierarchy.levels[0].dictionary.signal_shape
+    wanted = f"images ({', '.join(map(str, ('n_samples', *shape)))})"
+    if x is None:
+        raise InputError(f"x is missing; expected {wanted}. Use compare(hierarchy, x=images).")
+    x = as_float_array(x, "x", expected=wanted)
+    if x.shape[1:] != tuple(shape):
+        raise InputError(
+            f"x has shape {x.shape}; expected {wanted}, batch and channels first. Reshape or "
+            "transpose it."
+        )
+    return x
+
+
+def _compared_levels(hierarchy, solvers, x, stage):
+    """One ``LevelComparison`` per level, each on the reference codes of the level below."""
+    compared = []
+    for i, level in enumerate(hierarchy.levels):
+        stage(f"level {i + 1} of {len(hierarchy.levels)}", i)
+        x = x.reshape(len(x), *level.dictionary.signal_shape)
+        problem = SparseCodingProblem(x, level.dictionary, level.prior)
+        compared.append(LevelComparison(i + 1, problem, solvers))
+        x = level.pass_up(compared[-1].reference.codes)
+    return compared
+
+
 def standard_solvers(*priors):
     """The dial from one step to the code, by name; the last is the reference.
+
+    For a non-convex prior the last one is named "stationary": its energy may not be the least.
 
     Parameters
     ----------
@@ -128,7 +143,7 @@ def standard_solvers(*priors):
         "calibrated": ForwardTransform(calibrate=True),
         "3 steps": iterative(max_iter=3),
         "10 steps": iterative(max_iter=10),
-        "exact": iterative(max_iter=10_000),
+        "exact" if iterative is FISTA else "stationary": iterative(max_iter=10_000),
     }
 
 

@@ -50,15 +50,16 @@ def coherence_sweep(x, dictionary, prior, *, n_samples=64, random_state=0, progr
     x = x[: as_integer(n_samples, "n_samples")].astype(np.float64)
     rng = as_generator(random_state)
     members, points = _sweep_members(dictionary, rng), []
-    solvers = standard_solvers(prior)
+    dial = standard_solvers(prior)
+    forward, calibrated, *_, reference = dial.values()
     with single_threaded_blas():
         for k, (family, setting, member) in enumerate(members):
             if progress:
                 progress(f"{family}, {setting}", k, len(members))
             problem = SparseCodingProblem(x, member, prior)
             one, scaled, code = (
-                solve_quietly(solvers[n], problem, n == "exact")
-                for n in ("forward", "calibrated", "exact")
+                solve_quietly(solver, problem, solver is reference)
+                for solver in (forward, calibrated, reference)
             )
             errors = [known_mean(relative_error(s.codes, code.codes)) for s in (one, scaled)]
             overlap = float(np.mean(jaccard(one.codes != 0, code.codes != 0)))

@@ -76,7 +76,7 @@ class StepsDial:
         if self.steps != 1:
             solutions = hierarchy.solutions(x, self)
             self.warn(solutions, who)
-            return passed_up(hierarchy.levels[-1], solutions[-1])
+            return hierarchy.levels[-1].pass_up(solutions[-1].codes)
         network = hierarchy.to_network()
         x = x.reshape(len(x), *hierarchy.levels[0].dictionary.signal_shape)
         blocks = (x[i : i + _BLOCK_ROWS] for i in range(0, len(x), _BLOCK_ROWS))
@@ -272,11 +272,6 @@ class Coder(TransformerMixin, ImageEstimator):
             return codes
         rows = codes.reshape(len(codes), -1)
         return scipy.sparse.csr_matrix(rows) if self.sparse_output else rows
-
-
-def passed_up(level, solution):
-    """What a level passes up: its codes, pooled if it pools."""
-    return solution.codes if level.pool is None else level.pool.forward(solution.codes)[0]
 
 
 def set_certificates(estimator, dial, solutions):

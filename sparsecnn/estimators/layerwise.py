@@ -16,7 +16,6 @@ from ..hierarchy import Hierarchy, Level
 from ..layers import MaxPool
 from ..learning import LearningRecord, learn_dictionary
 from ..validation import InputError, as_generator, as_integer, as_pair
-from .coders import passed_up
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,7 +123,7 @@ class LayerwiseLearner:
             levels.append(lesson.level())
             if code:
                 (solution,) = Hierarchy(levels[-1:]).solutions(x, dial)
-                x = passed_up(levels[-1], solution)
+                x = levels[-1].pass_up(solution.codes)
                 solutions.append(dataclasses.replace(solution, codes=solution.codes[:0].copy()))
             stop = task.call_on_fit_task_end(
                 estimator=self, X=images, reconstruction_attributes=lambda: self._so_far(levels)
