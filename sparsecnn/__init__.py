@@ -15,9 +15,9 @@ __version__ = "0.1.0"
 _HOME = {
     **dict.fromkeys(
         (
-            "AsymmetricLaplace", "ElasticNet", "Exponential", "Gamma", "Gaussian", "GroupLaplace", "HalfNormal", "Huber",
-            "Laplace", "LogSum", "Lp", "MCP", "NonNegative", "Prior", "SCAD", "SpikeSlab", "StudentT", "TopK",
-            "TruncatedExponential", "Uniform",
+            "AsymmetricLaplace", "ElasticNet", "Exponential", "Gamma", "Gaussian", "GroupLaplace",
+            "HalfNormal", "Huber", "Laplace", "LogSum", "Lp", "MCP", "NonNegative", "Prior", "SCAD",
+            "SpikeSlab", "StudentT", "TopK", "TruncatedExponential", "Uniform",
         ),
         "priors",
     ),
@@ -25,11 +25,17 @@ _HOME = {
     "SparseCodingProblem": "problem",
     **dict.fromkeys(
         (
-            "CoordinateDescent", "FISTA", "ForwardTransform", "ISTA", "LCA", "Orthogonal", "Solution", "Solver",
-            "default_solver", "solve",
+            "CoordinateDescent", "FISTA", "ForwardTransform", "ISTA", "LCA", "Orthogonal",
+            "Solution", "Solver", "default_solver", "solve",
         ),
         "solvers",
     ),
+    **dict.fromkeys(
+        ("Activation", "AveragePool", "Conv2D", "Flatten", "L2Pool", "Linear", "MaxPool"), "layers"
+    ),
+    "Network": "network",
+    **dict.fromkeys(("LearningRecord", "learn_dictionary"), "learning"),
+    **dict.fromkeys(("Hierarchy", "Level"), "hierarchy"),
     **dict.fromkeys(("ConvergenceWarning", "InputError", "InputTypeError"), "validation"),
 }  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""Where the dual of a sparse-coding problem is feasible: an interior point, or the finding that there is none.
+"""Where the dual of a sparse-coding problem is feasible: an interior point, or that there is none.
 
 The dual feasible set is ``{u : D^T u in dom phi*}``. It is empty exactly when the energy is
 unbounded below (Farkas), so one linear program tells whether a model with negative rates exists.
@@ -78,7 +78,7 @@ def interior_point(dictionary, prior, observed=None):
 
 
 def _search_spaces(dictionary, observed):
-    """Bases of signals to search: constant images first (shift-invariant, cheap), then every pixel."""
+    """Bases of signals to search: constant images (shift-invariant, cheap), then every pixel."""
     pixels = int(np.prod(dictionary.signal_shape))
     everything = np.eye(pixels).reshape(pixels, *dictionary.signal_shape)
     if len(dictionary.signal_shape) == 3 and observed is None:
@@ -91,9 +91,7 @@ def _search_spaces(dictionary, observed):
 
 
 def _largest_margin(dictionary, directions, low, high):
-    """Maximise ``t`` with ``low + t w <= D^T u <= high - t w`` over ``u`` spanned by
-    ``directions``.
-    """
+    """Maximise ``t`` with ``low + t w <= D^T u <= high - t w`` over the span of ``directions``."""
     from scipy.optimize import linprog
     from scipy.sparse import csr_array
 

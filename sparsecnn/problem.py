@@ -1,4 +1,4 @@
-"""The one statement of the energy ``E(z) = 1/2 ||x - D z||^2 + phi(z)``, its gradient, and its duality gap.
+"""The one statement of the energy ``E(z) = 1/2 ||x - D z||^2 + phi(z)``, its gradient and gap.
 
 No other module may restate it. Certificates are computed in float64, a block of samples at a time.
 """
@@ -69,8 +69,8 @@ class SparseCodingProblem:
     Examples
     --------
     >>> import sparsecnn as sc
-    >>> problem = sc.SparseCodingProblem([[3.0, 0.2]], sc.Dictionary([[1.0, 0.0], [0.0, 1.0]]),
-    sc.Laplace(0.5))
+    >>> atoms = [[1.0, 0.0], [0.0, 1.0]]
+    >>> problem = sc.SparseCodingProblem([[3.0, 0.2]], sc.Dictionary(atoms), sc.Laplace(0.5))
     >>> problem.objective(np.array([[2.5, 0.0]]))
     array([1.395])
     >>> problem.dual_gap(np.array([[2.5, 0.0]])).round(12)
@@ -87,15 +87,20 @@ class SparseCodingProblem:
 
     @property
     def n_samples(self):
+        """int: number of samples."""
         return len(self.x)
 
     @property
     def shape(self):
+        """tuple: shape of the codes, (n_samples, *dictionary.code_shape)."""
         return (len(self.x), *self.dictionary.code_shape)
 
     def __repr__(self):
         masked = "" if self.mask is None else f", {1 - self.mask.mean():.1%} masked"
-        return f"SparseCodingProblem({self.n_samples} samples, {self.dictionary!r}, {self.prior!r}{masked})"
+        return (
+            f"SparseCodingProblem({self.n_samples} samples, {self.dictionary!r}, "
+            f"{self.prior!r}{masked})"
+        )
 
     # -- views of the same problem -----------------------------------------------------------
     def subset(self, rows):
@@ -137,9 +142,9 @@ class SparseCodingProblem:
         return twin
 
     def scale_groups(self):
-        """Samples grouped by magnitude: pairs (rows, power-of-two unit) that keep squares inside the float range.
+        """Samples grouped by magnitude: pairs (rows, power-of-two unit).
 
-        Ordinary data is one group with unit 1.
+        In its unit no square leaves the float range. Ordinary data is one group with unit 1.
         """
         limit = 200 if self.x.dtype == np.float64 else 30
         axes = tuple(range(1, self.x.ndim))
@@ -162,7 +167,7 @@ class SparseCodingProblem:
         return -self.dictionary.analyze(self.residual(codes))
 
     def projections(self):
-        """``D^T (mask * x)``: the negative gradient at zero, what a layer's linear part computes."""
+        """``D^T (mask * x)``: the negative gradient at zero, the linear part of a layer."""
         return self.dictionary.analyze(self.x if self.mask is None else self.x * self.mask)
 
     def objective(self, codes):
@@ -170,9 +175,7 @@ class SparseCodingProblem:
         return self.certificate(codes).objective
 
     def dual_gap(self, codes):
-        """Upper bound of ``E(z) - min E`` per sample, float64;
-        nan without a certificate (non-convex priors).
-        """
+        """Upper bound of ``E(z) - min E`` per sample, float64; nan if the prior is not convex."""
         return self.certificate(codes).dual_gap
 
     def relative_gap(self, codes):
@@ -234,9 +237,7 @@ class SparseCodingProblem:
     # -- the dual ----------------------------------------------------------------------------
     @property
     def dual_interior(self):
-        """DualPoint: a point well inside the dual feasible set (from an LP only if some rate is
-        <= 0), kept once.
-        """
+        """DualPoint: well inside the dual feasible set, found once (an LP if some rate is <= 0)."""
         if "point" not in self._interior:
             observed = None if self.mask is None else self.mask.all(axis=0)
             self._interior["point"] = interior_point(
@@ -245,9 +246,10 @@ class SparseCodingProblem:
         return self._interior["point"]
 
     def _dual_value(self, x, residual, pull):
-        """Best dual value found on the segment from the interior point to the residual; -inf if none is feasible.
+        """Best dual value found on the segment from the interior point to the residual.
 
-        ``D(u) = <x, u> - 1/2 ||u||^2 - phi*(D^T u)`` for ``u`` supported on the observed pixels.
+        ``-inf`` if none is feasible. ``D(u) = <x, u> - 1/2 ||u||^2 - phi*(D^T u)`` for ``u``
+        supported on the observed pixels.
         """
         start = self.dual_interior
         if start.status in ("empty", "unknown"):
@@ -275,16 +277,13 @@ class SparseCodingProblem:
         if tuple(shape) != self.shape:
             raise InputError(
                 f"codes have shape {tuple(shape)}; expected {self.shape}, one code per sample of "
-                "x. "
-                "Add a batch axis with codes[None] if this is one sample."
+                "x. Add a batch axis with codes[None] if this is one sample."
             )
         return codes
 
 
 class _BlockCertificate(NamedTuple):
-    """A certificate in the units of its block, with the fidelity term apart (it scales with the
-    square of the unit).
-    """
+    """A certificate in a block's units; the fidelity, which scales as their square, apart."""
 
     objective: np.ndarray
     dual_gap: np.ndarray
@@ -338,9 +337,9 @@ def _signals_and_mask(x, mask, signal_shape):
         x, mask = x.filled(0), observed
     x = as_float_array(x, "x", finite=mask is None, expected=expected)
     if x.shape[1:] != tuple(signal_shape) or x.ndim == 0:
-        hint = "Add a batch axis, x[None], if this is one sample." if x.shape == tuple(signal_shape) else (
-            "Reshape x, or build the dictionary for this size."
-        )  # fmt: skip
+        hint = "Reshape x, or build the dictionary for this size."
+        if x.shape == tuple(signal_shape):
+            hint = "Add a batch axis, x[None], if this is one sample."
         raise InputError(f"x has shape {x.shape}; expected {expected}, batch first. {hint}")
     if mask is None:
         return x, None

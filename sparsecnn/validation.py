@@ -129,9 +129,7 @@ def as_pair(value, name, *, minimum=1):
 
 
 def as_generator(random_state):
-    """Return one ``numpy.random.Generator`` from None, an integer seed,
-    a RandomState or a Generator.
-    """
+    """Return a ``numpy.random.Generator`` from None, a seed, a RandomState or a Generator."""
     if isinstance(random_state, np.random.Generator):
         return random_state
     if isinstance(random_state, np.random.RandomState):

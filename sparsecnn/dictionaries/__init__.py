@@ -1,4 +1,4 @@
-"""Dictionaries: linear maps from codes to signals with exact adjoints and a measured Gram matrix."""
+"""Dictionaries: linear maps from codes to signals, exact adjoints, a measured Gram matrix."""
 
 from .convolutional import ConvDictionary
 from .dense import Dictionary, as_image_batch, unit_rows

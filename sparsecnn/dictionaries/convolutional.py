@@ -1,4 +1,4 @@
-"""A convolutional dictionary: every filter at every position is an atom, and no Gram matrix is ever formed.
+"""A convolutional dictionary: every filter at every position is an atom; no Gram matrix is formed.
 
 Bowren 2021 (convolutional modification): synthesis adds shifted filters, analysis is the layer's
 cross-correlation.
@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import functools
 
-import numpy as np
-
 from ..engine import ConvGeometry, engine_for
-from ..validation import as_float_array, as_generator, as_integer, as_pair
+from ..validation import InputError, as_float_array, as_generator, as_integer, as_pair
 from . import filter_bank, transforms
 from .dense import (
     as_image_batch,
@@ -23,7 +21,7 @@ from .dense import (
 
 
 class ConvDictionary:
-    """Shifted filters as atoms: ``x = sum_k phi_k * z_k``, with its exact adjoint, the cross-correlation.
+    """Shifted filters as atoms: ``x = sum_k phi_k * z_k``; the adjoint is the cross-correlation.
 
     Parameters
     ----------
@@ -111,7 +109,7 @@ class ConvDictionary:
 
     @classmethod
     def dct(cls, kernel_size, image_shape, *, n_channels=1, stride=None, padding="valid"):
-        """All DCT patches of ``kernel_size``; orthonormal at the default stride, the kernel size."""
+        """All DCT patches of ``kernel_size``; orthonormal at the default stride, that size."""
         k = as_integer(kernel_size, "kernel_size")
         return cls(
             transforms.dct_filters(k, n_channels),
@@ -129,8 +127,8 @@ class ConvDictionary:
 
     @classmethod
     def daubechies4(cls, image_shape, *, n_channels=1):
-        """The four 4 x 4 Daubechies-4 filters per channel at stride 2, periodic:
-        orthonormal although they overlap.
+        """The four 4 x 4 Daubechies-4 filters per channel at stride 2, periodic: orthonormal
+        although they overlap.
         """
         return cls(
             transforms.wavelet_filters(transforms.DAUBECHIES4, n_channels),
@@ -175,17 +173,33 @@ class ConvDictionary:
     # -- the contract ------------------------------------------------------------------------
     def synthesize(self, codes, out=None):
         """Signals ``D z``: ``(n, n_atoms, out_h, out_w) -> (n, n_channels, height, width)``."""
-        return engine_for(codes).synthesize(self.geometry, codes, self.filters, out=out)
+        engine = engine_for(codes)
+        codes = self._batch(codes, "codes", self.code_shape)
+        return engine.synthesize(self.geometry, codes, self.filters, out=out)
 
     def analyze(self, x, out=None):
         """Cross-correlations ``D^T x``: ``(n, n_channels, height, width) -> (n, n_atoms, out_h,
         out_w)``.
         """
-        return engine_for(x).analyze(self.geometry, x, self.filters, out=out)
+        engine = engine_for(x)
+        x = self._batch(x, "x", self.signal_shape)
+        return engine.analyze(self.geometry, x, self.filters, out=out)
 
     def atom_gradient(self, signals, codes):
         """Gradient of ``<signals, synthesize(codes)>`` in the filters, shape of ``filters``."""
-        return engine_for(codes).filter_gradient(self.geometry, signals, codes)
+        engine = engine_for(codes)
+        signals = self._batch(signals, "signals", self.signal_shape)
+        codes = self._batch(codes, "codes", self.code_shape)
+        return engine.filter_gradient(self.geometry, signals, codes)
+
+    def _batch(self, array, name, shape):
+        """``array`` in a floating dtype, refused unless it is a batch of ``shape``."""
+        if array.ndim != 4 or tuple(array.shape[1:]) != shape:
+            raise InputError(
+                f"{name} has shape {tuple(array.shape)}; expected (n_samples, "
+                f"{', '.join(map(str, shape))}). Reshape it, or build the dictionary for this size."
+            )
+        return array if array.dtype.kind == "f" else array.astype(self.filters.dtype)
 
     def with_atoms(self, filters):
         """The same geometry with other filters."""
@@ -201,7 +215,7 @@ class ConvDictionary:
         return twins[dtype]
 
     @functools.cached_property
-    def lipschitz(self):  # noqa: D102 - documented in the class
+    def lipschitz(self):
         return filter_bank.largest_eigenvalue_bound(self.filters, self.geometry)
 
     @functools.cached_property
@@ -209,15 +223,15 @@ class ConvDictionary:
         return filter_bank.gram_extremes(self.filters, self.geometry)
 
     @property
-    def mutual_coherence(self):  # noqa: D102
+    def mutual_coherence(self):
         return self._gram_entries.coherence
 
     @property
-    def is_orthonormal(self):  # noqa: D102
+    def is_orthonormal(self):
         return bool(self._gram_entries.deviation <= orthonormal_tolerance(self.filters))
 
     @functools.cached_property
-    def gram_deviation(self):  # noqa: D102
+    def gram_deviation(self):
         return filter_bank.gram_deviation(self)
 
     def __repr__(self):

@@ -1,6 +1,4 @@
-"""A dense dictionary: atoms as rows, codes to signals and back,
-and what can be measured about its Gram matrix.
-"""
+"""A dense dictionary: atoms as rows, codes to signals and back, measurements of its Gram matrix."""
 
 from __future__ import annotations
 
@@ -69,20 +67,20 @@ class Dictionary:
 
     @classmethod
     def dct(cls, n):
-        """The orthonormal DCT-II basis of length ``n``, or of images for ``n = (height, width)``."""
+        """The orthonormal DCT-II basis of length ``n``, or of images: ``n = (height, width)``."""
         return cls(transforms.separable(transforms.dct_matrix, n))
 
     @classmethod
     def haar(cls, n):
-        """The periodic orthonormal Haar basis of even length ``n``,
-        or of images for ``n = (height, width)``.
+        """The periodic orthonormal Haar basis of even length ``n``, or of images: ``n = (height,
+        width)``.
         """
         return cls(transforms.separable(lambda m: transforms.wavelet_matrix(m, transforms.HAAR), n))
 
     @classmethod
     def daubechies4(cls, n):
-        """The periodic orthonormal Daubechies-4 basis of even length ``n``, or for ``n = (height,
-        width)``.
+        """The periodic orthonormal Daubechies-4 basis of even length ``n``, or of images: ``n =
+        (height, width)``.
         """
         return cls(
             transforms.separable(lambda m: transforms.wavelet_matrix(m, transforms.DAUBECHIES4), n)
@@ -90,15 +88,15 @@ class Dictionary:
 
     @classmethod
     def identity_dct(cls, n):
-        """The union of the identity and the DCT basis:
-        ``2n`` atoms with coherence near ``sqrt(2 / n)``.
+        """The union of the identity and the DCT basis: ``2n`` atoms with coherence near ``sqrt(2 /
+        n)``.
         """
         n = as_integer(n, "n")
         return cls(np.vstack([np.eye(n), transforms.dct_matrix(n)]))
 
     @classmethod
     def random(cls, n_atoms, n_features, random_state=None):
-        """``n_atoms`` independent atoms, uniform on the unit sphere of ``n_features`` dimensions."""
+        """``n_atoms`` independent atoms, uniform on the unit sphere of ``n_features``-space."""
         shape = as_integer(n_atoms, "n_atoms"), as_integer(n_features, "n_features")
         return cls(unit_rows(as_generator(random_state).standard_normal(shape)))
 
@@ -126,8 +124,8 @@ class Dictionary:
         return np.matmul(codes, self.atoms, out=out)
 
     def analyze(self, x, out=None):
-        """Projections ``D^T x``: ``(n_samples, n_features) -> (n_samples, n_atoms)``,
-        the adjoint of ``synthesize``.
+        """Projections ``D^T x``: ``(n_samples, n_features) -> (n_samples, n_atoms)``, the adjoint
+        of ``synthesize``.
         """
         return np.matmul(x, self.atoms.T, out=out)
 
@@ -153,12 +151,12 @@ class Dictionary:
         return np.linalg.svd(self.atoms.astype(np.float64), compute_uv=False) ** 2
 
     @functools.cached_property
-    def lipschitz(self):  # noqa: D102 - documented in the class
+    def lipschitz(self):
         rounding = 1 + 4 * np.finfo(np.float64).eps * max(self.atoms.shape)
         return float(self._squared_singular_values.max() * rounding)
 
     @functools.cached_property
-    def gram_deviation(self):  # noqa: D102
+    def gram_deviation(self):
         kernel = 1.0 if self.n_atoms > self.atoms.shape[1] else 0.0
         return float(max(np.abs(self._squared_singular_values - 1).max(), kernel))
 
@@ -169,7 +167,7 @@ class Dictionary:
         return atoms @ atoms.T
 
     @functools.cached_property
-    def mutual_coherence(self):  # noqa: D102
+    def mutual_coherence(self):
         norms = np.sqrt(np.diag(self.gram))
         with np.errstate(divide="ignore", invalid="ignore"):
             cosine = np.nan_to_num(np.abs(self.gram) / np.outer(norms, norms))
@@ -177,7 +175,7 @@ class Dictionary:
         return float(min(cosine.max(), 1.0))
 
     @functools.cached_property
-    def is_orthonormal(self):  # noqa: D102
+    def is_orthonormal(self):
         return bool(
             np.abs(self.gram - np.eye(self.n_atoms)).max() <= orthonormal_tolerance(self.atoms)
         )
@@ -187,7 +185,7 @@ class Dictionary:
 
 
 def orthonormal_tolerance(atoms):
-    """Largest Gram entry that still counts as rounding: 1e-10 for float64 atoms, 1e-5 for float32."""
+    """Largest Gram entry that counts as rounding: 1e-10 for float64 atoms, 1e-5 for float32."""
     return 1e-10 if atoms.dtype == np.float64 else 1e-5
 
 

@@ -13,9 +13,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy.sparse.linalg import LinearOperator, eigsh
 
-DENSE_LIMIT = (
-    2000  # up to this many pixels or codes the spectrum is computed from an explicit matrix
-)
+#: up to this many pixels or codes the spectrum is computed from an explicit matrix
+DENSE_LIMIT = 2000
 
 
 class GramExtremes(NamedTuple):
@@ -27,11 +26,11 @@ class GramExtremes(NamedTuple):
 
 # -- spectrum -------------------------------------------------------------------------------
 def largest_eigenvalue_bound(filters, geometry):
-    """Upper bound of ``lambda_max(D^T D)``: the largest polyphase eigenvalue on a torus without wrap-around.
+    """Upper bound of ``lambda_max(D^T D)``: the largest polyphase eigenvalue on a torus.
 
-    A zero-padded dictionary is a compression of the one on the torus, so its norm cannot be larger;
-    on a periodic grid whose size the stride divides, the torus is the grid itself and the value is
-    exact.
+    With zero padding the torus is large enough that nothing wraps around; the dictionary is then a
+    compression of the one on the torus, so its norm cannot be larger. On a periodic grid whose size
+    the stride divides, the torus is the grid itself and the value is exact.
     """
     rounding = 1 + 1e-14 * max(filters.shape[0], filters[0].size)
     return float(max(block.max() for block in _torus_eigenvalues(filters, geometry)) * rounding)
@@ -66,9 +65,7 @@ def _periodic(geometry):
 
 
 def _torus_eigenvalues(filters, geometry):
-    """Eigenvalues of the filter bank at every coarse frequency of the torus,
-    in blocks of frequencies.
-    """
+    """Eigenvalues of the filter bank at every coarse frequency of the torus, in blocks."""
     torus, (sy, sx) = _periodic(geometry), geometry.stride
     if torus is None and geometry.circular:
         torus, (sy, sx) = geometry.in_shape[1:], (1, 1)  # a sub-grid of the stride-1 dictionary
@@ -104,9 +101,7 @@ def _dense_ends(dictionary, n_codes, n_pixels):
 
 
 def _lanczos_top(dictionary, sign):
-    """Largest eigenvalue of ``G`` (sign 1) or of ``lipschitz * I - G`` (sign -1),
-    to a relative 1e-7.
-    """
+    """Largest eigenvalue of ``G`` (sign 1) or of ``lipschitz * I - G`` (sign -1), to 1e-7."""
     twin = dictionary.astype(np.float64)
     n_codes = int(np.prod(twin.code_shape))
 
@@ -121,9 +116,7 @@ def _lanczos_top(dictionary, sign):
 
 # -- entries --------------------------------------------------------------------------------
 class _Overlap(NamedTuple):
-    """How two copies meet along one axis: pieces (start in the first, start in the second,
-    length), and their cuts.
-    """
+    """How two copies meet along one axis: pieces (start in each, length), and their cuts."""
 
     pieces: tuple[tuple[int, int, int], ...]
     first_cut: tuple[int, int]
@@ -152,8 +145,8 @@ def gram_extremes(filters, geometry):
 
 
 def _overlaps(geometry, axis):
-    """Distinct ways in which two copies meet along ``axis``: the second ahead vertically,
-    either way horizontally.
+    """Distinct ways in which two copies meet along ``axis``: the second ahead vertically, either
+    way horizontally.
     """
     size, kernel = geometry.in_shape[1 + axis], geometry.kernel[axis]
     stride, positions = geometry.stride[axis], geometry.out_shape[1 + axis]

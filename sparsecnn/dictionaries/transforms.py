@@ -1,4 +1,4 @@
-"""Classical orthonormal bases as matrices and filter banks: DCT, Haar, Daubechies-4, random rotations.
+"""Classical orthonormal bases as matrices and filter banks: DCT, Haar, Daubechies-4, rotations.
 
 Plain arrays in and out; knows no dictionary class.
 """

@@ -1,6 +1,4 @@
-"""Engines: the few operations that have no standard elementwise name. The arrays that come in
-decide which runs.
-"""
+"""Engines: the few operations without a standard elementwise name; the arrays decide which runs."""
 
 from ..validation import InputTypeError
 from .base import ConvGeometry, Engine
@@ -22,6 +20,5 @@ def engine_for(array):
         return _NUMPY
     raise InputTypeError(
         f"no engine computes on arrays of {library!r} ({type(array).__name__}); expected a NumPy "
-        "array. "
-        "Convert with numpy.asarray(...)."
+        "array. Convert with numpy.asarray(...)."
     )

@@ -1,4 +1,4 @@
-"""What a convolution is, independent of who computes it: its geometry, and the op table of an engine.
+"""What a convolution is, whoever computes it: its geometry, and the op table of an engine.
 
 Every engine offers the same few operations on arrays ``(n_samples, channels, height, width)``;
 everything elementwise is written once elsewhere. Knows no dictionary, layer or prior.
@@ -16,10 +16,10 @@ PADDINGS = ("valid", "same", "circular")
 
 @dataclasses.dataclass(frozen=True)
 class ConvGeometry:
-    """Shapes of a strided cross-correlation ``(phi * x)(i, j) = sum_{c,u,v} phi(c, u, v) x(c, s i + u - p, s j + v - p)``.
+    """Shapes of a strided cross-correlation of filters with an image.
 
-    Pixels outside the image are zero, or wrap around when ``circular`` (then nothing is padded in
-    front).
+    ``(phi * x)(i, j) = sum_{c,u,v} phi(c, u, v) x(c, s i + u - p, s j + v - p)``. Pixels outside
+    the image are zero, or wrap around when ``circular`` (then nothing is padded in front).
 
     Attributes
     ----------
@@ -102,23 +102,20 @@ def _axis(size, kernel, stride, padding, name):
     if size + 2 * before < kernel:
         raise InputError(
             f"the filters' {name} is {kernel}, larger than the image's {size} (+ {2 * before} of "
-            "padding); "
-            'expected filters that fit. Use smaller filters or padding="same".'
+            'padding); expected filters that fit. Use smaller filters or padding="same".'
         )
     positions = (size + 2 * before - kernel) // stride + 1
     return positions, (before, max((positions - 1) * stride + kernel - size - before, 0))
 
 
 class Engine(Protocol):
-    """The op table. All arrays are ``(n_samples, channels, height, width)``;
-    ``out`` may be given where named.
-    """
+    """The op table, on arrays ``(n_samples, channels, height, width)``; ``out`` is optional."""
 
     def analyze(self, geometry, x, filters, out=None):
         """Cross-correlate: ``(n, C, H, W) -> (n, K, oh, ow)``, the adjoint of ``synthesize``."""
 
     def synthesize(self, geometry, codes, filters, out=None):
-        """Place a copy of each filter per coefficient and add: ``(n, K, oh, ow) -> (n, C, H, W)``."""
+        """Add one copy of its filter per coefficient: ``(n, K, oh, ow) -> (n, C, H, W)``."""
 
     def filter_gradient(self, geometry, x, codes):
         """Gradient of ``<analyze(x, filters), codes>`` in the filters, shape (K, C, kh, kw)."""

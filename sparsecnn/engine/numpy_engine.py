@@ -13,9 +13,8 @@ import threading
 import numpy as np
 from numpy.lib.stride_tricks import as_strided, sliding_window_view
 
-BLOCK = (
-    64  # images per plan: the padded block and one chunk of columns stay in the second-level cache
-)
+#: images per plan: the padded block and one chunk of columns stay in the second-level cache
+BLOCK = 64
 CHUNK_BYTES = 1 << 20
 _CACHED_PLANS = 24
 

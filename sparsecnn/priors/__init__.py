@@ -18,6 +18,8 @@ from .nonconvex import MCP, SCAD, LogSum, Lp, SpikeSlab, StudentT
 from .vector import GroupLaplace, TopK
 
 __all__ = [
+    "MCP",
+    "SCAD",
     "AsymmetricLaplace",
     "ElasticNet",
     "Exponential",
@@ -29,10 +31,8 @@ __all__ = [
     "Laplace",
     "LogSum",
     "Lp",
-    "MCP",
     "NonNegative",
     "Prior",
-    "SCAD",
     "SeparablePrior",
     "SpikeSlab",
     "StudentT",

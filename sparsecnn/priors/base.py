@@ -137,7 +137,7 @@ class Prior:
         return f"{type(self).__name__}({inside})"
 
     def restricted(self, index):
-        """The prior of the coefficients ``index`` (integers along the first axis after the batch)."""
+        """The prior of the coefficients ``index`` along the first axis after the batch."""
         changed = {
             name: value[index]
             for name, value in self.parameters.items()
@@ -190,7 +190,7 @@ class Prior:
         raise NotImplementedError
 
     def prox(self, v, step=1.0, out=None):
-        """Proximal operator: ``argmin_z 1/2 ||v - z||^2 + step * phi(z)`` - the activation of the layer.
+        """Proximal operator, ``argmin_z 1/2 ||v - z||^2 + step * phi(z)``: the layer's activation.
 
         Parameters
         ----------
@@ -229,12 +229,12 @@ class Prior:
         raise NotImplementedError
 
     def conjugate(self, v):
-        """Convex conjugate of each sample, ``sup_z <v, z> - phi(z)``; ``inf`` outside its domain."""
+        """Convex conjugate per sample, ``sup_z <v, z> - phi(z)``; ``inf`` outside its domain."""
         raise NotImplementedError
 
     def feasible_fraction(self, start, direction):
-        """Largest ``t`` in [0, 1] with ``start + t * direction`` in the conjugate's domain,
-        per sample.
+        """Largest ``t`` in [0, 1] per sample with ``start + t direction`` in the conjugate's
+        domain.
         """
         raise NotImplementedError
 
@@ -249,7 +249,7 @@ class SeparablePrior(Prior):
     returns.
     """
 
-    def value(self, codes):  # noqa: D102 - the contract's docstring is Prior.value
+    def value(self, codes):
         xp, z = _float_codes(codes)
         if z.dtype == xp.float32:
             z = xp.astype(z, xp.float64)
@@ -259,7 +259,7 @@ class SeparablePrior(Prior):
             elementwise = xp.where(outside, xp.inf, elementwise)
         return _sum_per_sample(xp, elementwise, self)
 
-    def prox(self, v, step=1.0, out=None):  # noqa: D102
+    def prox(self, v, step=1.0, out=None):
         xp, v = _float_codes(v, "v")
         step = _checked_step(step)
         result = self._prox(xp, v, step, *self._aligned(xp, v))
@@ -268,7 +268,7 @@ class SeparablePrior(Prior):
         out[...] = result
         return out
 
-    def prox_vjp(self, v, step, grad):  # noqa: D102
+    def prox_vjp(self, v, step, grad):
         xp, v = _float_codes(v, "v")
         step = _checked_step(step)
         params = self._aligned(xp, v)
@@ -281,7 +281,7 @@ class SeparablePrior(Prior):
         gradients["step"] = _reduce_like(xp, grad * partials["step"], step)
         return grad * slope, gradients
 
-    def conjugate(self, v):  # noqa: D102
+    def conjugate(self, v):
         xp, v = _float_codes(v, "v")
         if not self.is_convex:
             raise InputTypeError(
@@ -294,9 +294,7 @@ class SeparablePrior(Prior):
         return _sum_per_sample(xp, xp.where(inside, elementwise, xp.inf), self)
 
     def conjugate_inside(self, v):
-        """Conjugate after clipping ``v`` into the closed domain (for dual points feasible up to
-        rounding).
-        """
+        """Conjugate after clipping ``v`` into the closed domain (dual points up to rounding)."""
         xp, v = _float_codes(v, "v")
         params = self._aligned(xp, v)
         clipped = xp.clip(v, *self._domain(*params))
@@ -307,7 +305,7 @@ class SeparablePrior(Prior):
         xp, codes = _float_codes(codes)
         return self._domain(*self._aligned(xp, codes))
 
-    def feasible_fraction(self, start, direction):  # noqa: D102
+    def feasible_fraction(self, start, direction):
         xp, direction = _float_codes(direction, "direction")
         low, high = self._domain(*self._aligned(xp, direction))
         bound = xp.where(direction > 0, high, low)
@@ -331,9 +329,7 @@ class SeparablePrior(Prior):
         raise NotImplementedError
 
     def _conjugate(self, xp, v, *params):
-        """Zero: the penalty is positively homogeneous,
-        so its conjugate is the indicator of the domain.
-        """
+        """Zero: the penalty is homogeneous, so its conjugate is the indicator of the domain."""
         return xp.zeros_like(v)
 
     def _domain(self, *params):
@@ -351,10 +347,8 @@ def _align(xp, name, value, codes):
         if free < 0 or tuple(codes.shape[1 : 1 + value.ndim]) != value.shape:
             raise InputError(
                 f"{name} has shape {value.shape} but the codes have shape {tuple(codes.shape)}, "
-                "batch first; "
-                f"expected a number, ({codes.shape[1] if codes.ndim > 1 else 1},) for one per "
-                "atom, or the full "
-                "shape of one sample."
+                f"batch first; expected a number, ({codes.shape[1] if codes.ndim > 1 else 1},) "
+                "for one per atom, or the full shape of one sample."
             )
         shape = value.shape + (1,) * free
     return xp.asarray(
@@ -378,23 +372,24 @@ def _reduce_like(xp, array, parameter):
     if _is_scalar_product(parameter.shape, array.shape):
         return array
     trailing = tuple(range(1 + parameter.ndim, array.ndim))
-    return xp.sum(array, axis=(0,) + trailing)
+    return xp.sum(array, axis=(0, *trailing))
 
 
 def _power_factors(s, exponent):
     """``s**exponent`` as factors that neither overflow nor underflow on their own."""
-    whole = int(math.trunc(exponent))
+    whole = math.trunc(exponent)
     factors = [s if whole > 0 else 1.0 / s] * abs(whole)
     return factors + ([s ** (exponent - whole)] if exponent != whole else [])
 
 
 def _checked_step(step):
-    smallest = step if isinstance(step, float | int) else np.min(np.asarray(step))
-    if not smallest > 0:
+    if isinstance(step, float | int | np.number):
+        step = float(step)  # a plain number does not promote float32 codes
+    if not (step if isinstance(step, float) else np.min(np.asarray(step))) > 0:
         raise InputError(
             f"step is {_short(step)}; expected a positive number, such as 1 / lipschitz."
         )
-    return float(step) if isinstance(step, int) else step
+    return step
 
 
 def _short(value):

@@ -43,6 +43,7 @@ class Laplace(SeparablePrior):
 
     @property
     def is_proper(self):
+        """bool: whether the penalty belongs to an integrable density."""
         return bool(np.all(self.lam > 0))
 
     is_sparse = is_proper
@@ -62,7 +63,9 @@ class Laplace(SeparablePrior):
 
 
 class Exponential(SeparablePrior):
-    """Exponential prior on ``z >= 0``, ``phi(z) = lam z``; its prox is ``ReLU(v - lam)``: a layer with bias ``-lam``.
+    """Exponential prior, ``phi(z) = lam z`` on ``z >= 0``; its prox is ``ReLU(v - lam)``.
+
+    It is the CNN layer with bias ``-lam``.
 
     Parameters
     ----------
@@ -91,6 +94,7 @@ class Exponential(SeparablePrior):
 
     @property
     def is_proper(self):
+        """bool: whether the penalty belongs to an integrable density."""
         return bool(np.all(self.lam > 0))
 
     def _value(self, xp, z, lam):
@@ -108,7 +112,7 @@ class Exponential(SeparablePrior):
 
 
 class AsymmetricLaplace(SeparablePrior):
-    """Two-sided exponential, ``phi(z) = lam_plus z`` for ``z >= 0`` and ``-lam_minus z`` for ``z < 0``.
+    """Two-sided exponential: ``phi(z) = lam_plus z`` if ``z >= 0``, else ``-lam_minus z``.
 
     Parameters
     ----------
@@ -134,16 +138,18 @@ class AsymmetricLaplace(SeparablePrior):
         if np.any(self.lam_minus + self.lam_plus < 0):
             raise InputError(
                 "AsymmetricLaplace: lam_minus + lam_plus is negative somewhere, so the penalty "
-                "has a concave kink; "
-                "expected lam_minus + lam_plus >= 0. Raise one of the two rates."
+                "has a concave kink; expected "
+                "lam_minus + lam_plus >= 0. Raise one of the two rates."
             )
 
     @property
     def is_proper(self):
+        """bool: whether the penalty belongs to an integrable density."""
         return bool(np.all(self.lam_minus > 0) and np.all(self.lam_plus > 0))
 
     @property
     def is_sparse(self):
+        """bool: whether an interval of inputs gives exact zeros."""
         return bool(np.any(self.lam_minus + self.lam_plus > 0))
 
     def _value(self, xp, z, lam_minus, lam_plus):
@@ -213,6 +219,7 @@ class Gaussian(SeparablePrior):
 
     @property
     def is_proper(self):
+        """bool: whether the penalty belongs to an integrable density."""
         return bool(np.all(self.alpha > 0))
 
     def _value(self, xp, z, alpha):
@@ -234,7 +241,7 @@ class Gaussian(SeparablePrior):
 
 
 class HalfNormal(Gaussian):
-    """Normal prior folded to ``z >= 0``, ``phi(z) = alpha z^2 / 2``; its prox is ``ReLU(v) / (1 + alpha)``.
+    """Half-normal prior, ``phi(z) = alpha z^2 / 2`` on ``z >= 0``; prox ``ReLU(v) / (1 + alpha)``.
 
     Parameters
     ----------
@@ -293,18 +300,22 @@ class ElasticNet(SeparablePrior):
 
     @property
     def is_nonnegative(self):
+        """bool: whether negative codes are excluded."""
         return bool(self.nonnegative)
 
     @property
     def support(self):
+        """str or tuple: where the penalty is finite."""
         return "nonnegative" if self.nonnegative else "real"
 
     @property
     def is_proper(self):
+        """bool: whether the penalty belongs to an integrable density."""
         return bool(np.all(np.asarray(self.lam) + np.asarray(self.alpha) > 0))
 
     @property
     def is_sparse(self):
+        """bool: whether an interval of inputs gives exact zeros."""
         return self.is_nonnegative or bool(np.any(np.asarray(self.lam) > 0))
 
     def _value(self, xp, z, lam, alpha):
@@ -362,14 +373,17 @@ class Uniform(SeparablePrior):
 
     @property
     def is_nonnegative(self):
+        """bool: whether negative codes are excluded."""
         return bool(np.all(self.low >= 0))
 
     @property
     def is_sparse(self):
+        """bool: whether an interval of inputs gives exact zeros."""
         return bool(np.any(np.asarray(self.low) == 0) or np.any(np.asarray(self.high) == 0))
 
     @property
     def support(self):
+        """str or tuple: where the penalty is finite."""
         return ("low", "high")
 
     def _outside(self, xp, z):
@@ -394,7 +408,7 @@ class Uniform(SeparablePrior):
 
 
 class TruncatedExponential(SeparablePrior):
-    """Exponential prior cut at ``high``, ``phi(z) = lam z`` on ``[0, high]``; prox ``clip(v - lam, 0, high)``.
+    """Truncated exponential, ``phi(z) = lam z`` on ``[0, high]``; prox ``clip(v - lam, 0, high)``.
 
     Parameters
     ----------
@@ -444,9 +458,10 @@ class TruncatedExponential(SeparablePrior):
 
 
 class Huber(SeparablePrior):
-    """Huber penalty ``lam h_delta(z)``: ``z^2 / (2 delta)`` for ``|z| <= delta``, else ``|z| - delta / 2``.
+    """Huber penalty, ``phi(z) = lam h_delta(z)``: quadratic near zero, then linear.
 
-    Its prox shrinks but never gives exact zeros.
+    ``h_delta(z) = z^2 / (2 delta)`` for ``|z| <= delta``, else ``|z| - delta / 2``. Its prox
+    shrinks but never gives exact zeros.
 
     Parameters
     ----------
@@ -474,6 +489,7 @@ class Huber(SeparablePrior):
 
     @property
     def is_proper(self):
+        """bool: whether the penalty belongs to an integrable density."""
         return bool(np.all(self.lam > 0))
 
     def _value(self, xp, z, lam, delta):
@@ -503,7 +519,9 @@ class Huber(SeparablePrior):
 
 
 class Gamma(SeparablePrior):
-    """Gamma prior on ``z > 0``, ``phi(z) = lam z - mu log z``; its prox is the squareplus with ``b = 4 mu``.
+    """Gamma prior, ``phi(z) = lam z - mu log z`` on ``z > 0``; its prox is a squareplus.
+
+    ``prox(v) = (u + sqrt(u^2 + 4 mu)) / 2`` with ``u = v - lam``: the squareplus with ``b = 4 mu``.
 
     Parameters
     ----------
@@ -530,6 +548,7 @@ class Gamma(SeparablePrior):
 
     @property
     def is_proper(self):
+        """bool: whether the penalty belongs to an integrable density."""
         return bool(np.all(self.lam > 0))
 
     def _outside(self, xp, z):
@@ -556,7 +575,7 @@ class Gamma(SeparablePrior):
         }
 
     def _conjugate(self, xp, v, lam, mu):
-        room = xp.clip(lam - v, np.finfo(np.float64).tiny, None)
+        room = xp.clip(lam - v, float(xp.finfo(v.dtype).smallest_normal), None)
         return mu * (xp.log(mu / room) - 1)
 
     def _domain(self, lam, mu):

@@ -47,7 +47,7 @@ class StudentT(_NonConvexPrior):
     Examples
     --------
     >>> StudentT(1.0, 1.0).prox([0.0, 3.0]).round(4)
-    array([0.    , 2.1304])
+    array([0.    , 2.2599])
     """
 
     c: float
@@ -59,6 +59,7 @@ class StudentT(_NonConvexPrior):
 
     @property
     def is_proper(self):
+        """bool: whether the penalty belongs to an integrable density."""
         return bool(np.all(np.asarray(self.c) > 0.5))
 
     def _value(self, xp, z, c, gamma):
@@ -76,8 +77,7 @@ class StudentT(_NonConvexPrior):
         def slope(z):
             return 1 + 2 * c * (square - z**2) / (square + z**2) ** 2
 
-        # residual' = 0 at z^2 = (c - gamma^2) -+ sqrt(c (c - 4 gamma^2)): the two outer branches
-        # increase
+        # residual' = 0 at z^2 = (c - gamma^2) -+ sqrt(c (c - 4 gamma^2)); it increases outside
         spread = xp.sqrt(xp.clip(c * (c - 4 * square), 0.0, None))
         several = c > 4 * square
         first = xp.where(several, xp.sqrt(xp.clip(c - square - spread, 0.0, None)), size)
@@ -98,10 +98,11 @@ class StudentT(_NonConvexPrior):
 
 
 class SpikeSlab(_NonConvexPrior):
-    """Spike and slab, ``phi(z) = kappa 1[z != 0] + lam |z| + alpha z^2 / 2``: a joint MAP over support and value.
+    """Spike and slab, ``phi(z) = kappa 1[z != 0] + lam |z| + alpha z^2 / 2``.
 
-    With ``lam = alpha = 0`` its prox is the hard threshold at ``sqrt(2 kappa)``. The weight
-    ``kappa`` depends on the units of the codes, because a point mass is compared with a density.
+    The code is a joint MAP over support and value. With ``lam = alpha = 0`` its prox is the hard
+    threshold at ``sqrt(2 kappa)``. The weight ``kappa`` depends on the units of the codes, because
+    a point mass is compared with a density.
 
     Parameters
     ----------
@@ -127,18 +128,22 @@ class SpikeSlab(_NonConvexPrior):
 
     @property
     def is_nonnegative(self):
+        """bool: whether negative codes are excluded."""
         return bool(self.nonnegative)
 
     @property
     def support(self):
+        """str or tuple: where the penalty is finite."""
         return "nonnegative" if self.nonnegative else "real"
 
     @property
     def is_proper(self):
+        """bool: whether the penalty belongs to an integrable density."""
         return bool(np.all(np.asarray(self.lam) + np.asarray(self.alpha) > 0))
 
     @property
     def is_sparse(self):
+        """bool: whether an interval of inputs gives exact zeros."""
         return self.is_nonnegative or bool(
             np.any(np.asarray(self.kappa) + np.asarray(self.lam) > 0)
         )
@@ -192,10 +197,12 @@ class LogSum(_NonConvexPrior):
 
     @property
     def is_proper(self):
+        """bool: whether the penalty belongs to an integrable density."""
         return bool(np.all(np.asarray(self.lam) > 1))
 
     @property
     def is_sparse(self):
+        """bool: whether an interval of inputs gives exact zeros."""
         return bool(np.any(np.asarray(self.lam) > 0))
 
     def _value(self, xp, z, lam, eps):
@@ -219,7 +226,7 @@ class LogSum(_NonConvexPrior):
 
 
 class SCAD(_NonConvexPrior):
-    """Smoothly clipped absolute deviation: ``lam |z|``, then quadratic, then constant beyond ``a lam``.
+    """Smoothly clipped absolute deviation: ``lam |z|``, then quadratic, constant beyond ``a lam``.
 
     Parameters
     ----------
@@ -244,8 +251,7 @@ class SCAD(_NonConvexPrior):
     is_proper = False
     formula = (
         "Piecewise((lam*abs(z), abs(z) <= lam), ((2*a*lam*abs(z) - z**2 - lam**2)/(2*(a - 1)), "
-        "abs(z) <= a*lam), "
-        "(lam**2*(a + 1)/2, True))"
+        "abs(z) <= a*lam), (lam**2*(a + 1)/2, True))"
     )
     _positive = ("a",)
     _scaling = {"lam": -1, "a": 0}
@@ -257,6 +263,7 @@ class SCAD(_NonConvexPrior):
 
     @property
     def is_sparse(self):
+        """bool: whether an interval of inputs gives exact zeros."""
         return bool(np.any(np.asarray(self.lam) > 0))
 
     def _value(self, xp, z, lam, a):
@@ -328,6 +335,7 @@ class MCP(_NonConvexPrior):
 
     @property
     def is_sparse(self):
+        """bool: whether an interval of inputs gives exact zeros."""
         return bool(np.any(np.asarray(self.lam) > 0))
 
     def _value(self, xp, z, lam, gamma):
@@ -358,7 +366,7 @@ class MCP(_NonConvexPrior):
 
 
 class Lp(_NonConvexPrior):
-    """Generalised Gaussian prior, ``phi(z) = lam |z|^p`` for any ``p > 0``; convex if and only if ``p >= 1``.
+    """Generalised Gaussian prior, ``phi(z) = lam |z|^p`` for any ``p > 0``; convex iff ``p >= 1``.
 
     For ``p < 1`` the prox jumps from 0 to ``z_T = (2 step lam (1 - p))^(1 / (2 - p))`` at
     ``v_T = z_T + step lam p z_T^(p - 1)``.
@@ -377,7 +385,7 @@ class Lp(_NonConvexPrior):
     Examples
     --------
     >>> Lp(1.0, 0.5).prox([1.4, 3.0]).round(4)
-    array([0.    , 2.6951])
+    array([0.    , 2.6955])
     """
 
     lam: float
@@ -388,18 +396,22 @@ class Lp(_NonConvexPrior):
 
     @property
     def is_convex(self):
+        """bool: whether the penalty is convex."""
         return bool(np.all(np.asarray(self.p) >= 1))
 
     @property
     def is_homogeneous(self):
+        """bool: whether ``phi(s z) = s phi(z)`` for all ``s > 0``."""
         return bool(np.all(np.asarray(self.p) == 1))
 
     @property
     def is_proper(self):
+        """bool: whether the penalty belongs to an integrable density."""
         return bool(np.all(np.asarray(self.lam) > 0))
 
     @property
     def is_sparse(self):
+        """bool: whether an interval of inputs gives exact zeros."""
         return bool(np.any((np.asarray(self.p) <= 1) & (np.asarray(self.lam) > 0)))
 
     def scaled(self, s):
@@ -420,7 +432,7 @@ class Lp(_NonConvexPrior):
         size, sign = xp.abs(v), xp.sign(v)
         zero = xp.zeros_like(size)
         weight, p = zero + step * lam, zero + p
-        tiny = xp.finfo(size.dtype).tiny
+        tiny = xp.finfo(size.dtype).smallest_normal
         below, linear = p < 1, p == 1
 
         def power(z, exponent):

@@ -48,16 +48,17 @@ class GroupLaplace(Prior):
         if isinstance(self.lam, np.ndarray) and self.lam.shape != (n_groups,):
             raise InputError(
                 f"GroupLaplace(lam=...) has shape {self.lam.shape}; expected a number or one "
-                "value for each of the "
-                f"{n_groups} groups."
+                f"value for each of the {n_groups} groups."
             )
 
     @property
     def is_proper(self):
+        """bool: whether the penalty belongs to an integrable density."""
         return bool(np.all(np.asarray(self.lam) > 0))
 
     @property
     def is_sparse(self):
+        """bool: whether an interval of inputs gives exact zeros."""
         return bool(np.any(np.asarray(self.lam) > 0))
 
     @property
@@ -97,7 +98,7 @@ class GroupLaplace(Prior):
         lam = np.broadcast_to(np.asarray(self.lam, dtype=np.float64), (self.n_groups,))
         return xp.asarray(lam.reshape((-1,) + (1,) * (norms.ndim - 2)), dtype=norms.dtype)
 
-    def value(self, codes):  # noqa: D102 - the contract's docstring is Prior.value
+    def value(self, codes):
         xp, codes, z = self._batched(codes)
         if z.dtype == xp.float32:
             z = xp.astype(z, xp.float64)
@@ -113,16 +114,16 @@ class GroupLaplace(Prior):
     def _spread(self, xp, per_group):
         return xp.take(per_group, xp.asarray(self.groups), axis=1)
 
-    def prox(self, v, step=1.0, out=None):  # noqa: D102
+    def prox(self, v, step=1.0, out=None):
         xp, original, v = self._batched(v, "v")
         gain = self._gain(xp, v, _checked_step(step))[2]
-        result = (v * self._spread(xp, gain)).reshape(original.shape)
+        result = xp.reshape(v * self._spread(xp, gain), original.shape)
         if out is None:
             return result
         out[...] = result
         return out
 
-    def prox_vjp(self, v, step, grad):  # noqa: D102
+    def prox_vjp(self, v, step, grad):
         xp, original, v = self._batched(v, "v")
         step = _checked_step(step)
         grad = xp.reshape(grad, v.shape)
@@ -144,16 +145,17 @@ class GroupLaplace(Prior):
         ratio = active * step * weights / safe
         dv = grad * self._spread(xp, gain) + unit * self._spread(xp, ratio * along)
         per_group = -active * along
-        axes = (0,) + tuple(range(2, per_group.ndim))
+        axes = (0, *range(2, per_group.ndim))
         dlam = xp.sum(per_group, axis=axes) * step
         dlam = dlam if isinstance(self.lam, np.ndarray) else xp.sum(dlam)
-        return dv.reshape(original.shape), {"lam": dlam, "step": xp.sum(per_group * weights)}
+        dstep = xp.sum(per_group * weights)
+        return xp.reshape(dv, original.shape), {"lam": dlam, "step": dstep}
 
-    def conjugate(self, v):  # noqa: D102
+    def conjugate(self, v):
         xp, original, v = self._batched(v, "v")
         norms = self._norms(xp, v)
         inside = xp.all(norms <= self._weights(xp, norms), axis=tuple(range(1, norms.ndim)))
-        result = xp.where(inside, 0.0, xp.inf)
+        result = xp.where(inside, xp.zeros(inside.shape, dtype=v.dtype), xp.inf)
         return result[0] if original.ndim == 1 else result
 
     def conjugate_inside(self, v):
@@ -169,7 +171,7 @@ class GroupLaplace(Prior):
         edge = self._spread(xp, weights[None])[0]
         return -edge, edge
 
-    def feasible_fraction(self, start, direction):  # noqa: D102
+    def feasible_fraction(self, start, direction):
         xp, original, direction = self._batched(direction, "direction")
         start = xp.zeros_like(direction) + start
 
@@ -200,7 +202,9 @@ class GroupLaplace(Prior):
 
 
 class TopK(Prior):
-    """At most ``k`` nonzero coefficients per sample; its prox keeps the ``k`` largest magnitudes (k winners take all).
+    """At most ``k`` nonzero coefficients per sample; its prox keeps the ``k`` largest magnitudes.
+
+    Also known as k winners take all.
 
     Parameters
     ----------
@@ -230,10 +234,11 @@ class TopK(Prior):
             "them."
         )
 
-    def value(self, codes):  # noqa: D102
+    def value(self, codes):
         xp, codes = _float_codes(codes)
         flat = xp.reshape(codes, (1, -1) if codes.ndim == 1 else (codes.shape[0], -1))
-        value = xp.where(xp.sum(xp.astype(flat != 0, xp.int64), axis=1) <= self.k, 0.0, xp.inf)
+        count = xp.sum(xp.astype(flat != 0, xp.float64), axis=1)
+        value = xp.where(count <= self.k, xp.zeros_like(count), xp.inf)
         return value[0] if codes.ndim == 1 else value
 
     def _kept(self, xp, v):
@@ -242,7 +247,7 @@ class TopK(Prior):
         rank = xp.argsort(order, axis=1, stable=True)
         return xp.reshape(rank < self.k, v.shape)
 
-    def prox(self, v, step=1.0, out=None):  # noqa: D102
+    def prox(self, v, step=1.0, out=None):
         xp, v = _float_codes(v, "v")
         _checked_step(step)
         result = xp.where(self._kept(xp, v), v, xp.zeros_like(v))
@@ -251,13 +256,13 @@ class TopK(Prior):
         out[...] = result
         return out
 
-    def prox_vjp(self, v, step, grad):  # noqa: D102
+    def prox_vjp(self, v, step, grad):
         xp, v = _float_codes(v, "v")
         return xp.where(self._kept(xp, v), grad, xp.zeros_like(grad)), {"step": xp.sum(grad) * 0}
 
 
 def _group_labels(groups):
-    """Labels 0..n_groups-1 of each atom, from labels or from index lists that partition the atoms."""
+    """Labels 0..n_groups-1 of the atoms, from labels or from index lists that partition them."""
     ragged = hasattr(groups, "__len__") and len(groups) > 0 and np.ndim(groups[0]) > 0
     if ragged:
         members = [np.asarray(g, dtype=int) for g in groups]
@@ -265,8 +270,7 @@ def _group_labels(groups):
         if not np.array_equal(np.sort(every), np.arange(every.size)):
             raise InputError(
                 "GroupLaplace(groups=...) is a list of index lists that does not use each atom "
-                "0..n_atoms-1 exactly "
-                "once; expected a partition, or one label per atom."
+                "0..n_atoms-1 exactly once; expected a partition, or one label per atom."
             )
         labels = np.empty(every.size, dtype=int)
         for g, indices in enumerate(members):

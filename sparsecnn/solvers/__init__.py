@@ -1,6 +1,4 @@
-"""Solvers of one sparse-coding problem. They differ in how long they run;
-all return the same certificates.
-"""
+"""Solvers of one problem: they differ in how long they run; all return the same certificates."""
 
 from __future__ import annotations
 
@@ -87,9 +85,9 @@ def solve(problem, *, tol=1e-6, max_iter=None, start=None):
     Examples
     --------
     >>> import sparsecnn as sc
-    >>> problem = sc.SparseCodingProblem([[1.0, 0.0]], sc.Dictionary([[1.0, 0.0], [0.6, 0.8]]),
-    sc.Exponential(0.2))
-    >>> sc.solve(problem).codes.round(4)
+    >>> atoms = [[1.0, 0.0], [0.6, 0.8]]
+    >>> problem = sc.SparseCodingProblem([[1.0, 0.0]], sc.Dictionary(atoms), sc.Exponential(0.2))
+    >>> sc.solve(problem, tol=1e-9).codes.round(4)
     array([[0.8, 0. ]])
     """
     solver = default_solver(problem).solver

@@ -1,4 +1,4 @@
-"""What every solver shares: stopping on certificates, blocks and threads, history, and the ``Solution``.
+"""What every solver shares: stopping on certificates, blocks, threads, history, the ``Solution``.
 
 A solver writes only ``iterates``; when to stop is decided here, for each sample on its own.
 """
@@ -30,9 +30,7 @@ _FLOAT32_FLOOR = 1e-4
 
 
 class Checkpoint(NamedTuple):
-    """Certificates after ``n_iter`` iterations, one float64 number per sample (finished samples
-    keep their last).
-    """
+    """Certificates after ``n_iter`` iterations, float64, per sample (finished ones keep theirs)."""
 
     n_iter: int
     objective: np.ndarray
@@ -80,16 +78,16 @@ class Solution:
     def __repr__(self):
         worst = self.gap if self.certificate == "relative duality gap" else self.residual
         return (
-            f"Solution({len(self.codes)} samples by {self.solver!r}: {int(self.converged.sum())} "
-            "converged, "
-            f"worst {self.certificate} {np.max(worst):.2e})"
+            f"Solution({len(self.codes)} samples by {self.solver!r}: "
+            f"{int(self.converged.sum())} converged, worst {self.certificate} {np.max(worst):.2e})"
         )
 
 
 class Solver:
-    """Immutable settings whose ``iterates`` yields codes; stopping, history and certificates are the base's.
+    """Immutable settings whose ``iterates`` yields codes.
 
-    Subclasses are frozen dataclasses with the fields ``tol`` and ``max_iter``.
+    Stopping, history and certificates are the base class's. Subclasses are frozen dataclasses with
+    the fields ``tol`` and ``max_iter``.
     """
 
     tol: float
@@ -270,16 +268,12 @@ def _certified_by_gap(problem):
 
 
 def _measure(gap, residual, on_gap):
-    """The number that has to fall below ``tol``;
-    without a dual interior a small gap still certifies, if it occurs.
-    """
+    """The number that has to fall below ``tol``; without a dual interior the smaller of the two."""
     return gap if on_gap else np.fmin(gap, residual)
 
 
 def _merged_history(n_samples, blocks, runs):
-    """One history for the whole batch: each block's last known certificate at every certified
-    iteration.
-    """
+    """One history for the batch: each block's last certificate at every certified iteration."""
     merged, current = [], np.full((3, n_samples), np.nan)
     steps = sorted({checkpoint.n_iter for run in runs for checkpoint in run.history})
     at = [{c.n_iter: c for c in run.history} for run in runs]
@@ -292,7 +286,7 @@ def _merged_history(n_samples, blocks, runs):
 
 
 def _blocks(problem):
-    """Pairs (rows, power-of-two unit): samples of like magnitude, a cache-sized number at a time."""
+    """Pairs (rows, power-of-two unit): samples of like magnitude, a cacheful at a time."""
     size = int(np.clip(_BLOCK_NUMBERS // int(np.prod(problem.shape[1:])), 32, _BLOCK_ROWS))
     blocks = []
     for rows, s in problem.scale_groups():
@@ -338,17 +332,16 @@ def _warn(solution):
     measure = np.nan_to_num((solution.gap if on_gap else solution.residual)[late], nan=np.inf)
     warnings.warn(
         f"{type(solution.solver).__name__}: {int(late.sum())} of {len(late)} samples did not "
-        "reach tol = "
-        f"{solution.solver.tol:g} in {int(solution.n_iter.max())} iterations; worst "
-        f"{solution.certificate} "
-        f"{measure.max():.3g}. Raise max_iter, loosen tol, or pass start=solution.codes to go on.",
+        f"reach tol = {solution.solver.tol:g} in {int(solution.n_iter.max())} iterations; worst "
+        f"{solution.certificate} {measure.max():.3g}. Raise max_iter, loosen tol, or pass "
+        "start=solution.codes to go on.",
         ConvergenceWarning,
         stacklevel=3,
     )
 
 
 def refuse_unbounded(problem, solver):
-    """Refuse a model whose energy has no minimum (negative rates that the dictionary cannot hold back).
+    """Refuse an energy without minimum: negative rates that the dictionary cannot hold back.
 
     Raises
     ------
@@ -356,9 +349,8 @@ def refuse_unbounded(problem, solver):
     """
     if problem.prior.is_convex and problem.dual_interior.status == "empty":
         raise InputError(
-            f"{type(solver).__name__}: the energy is unbounded below, because no u satisfies D^T "
-            "u <= the prior's rates; "
-            "expected rates that the dictionary can hold back. Raise the negative rates of the "
-            "prior, or use "
-            "ForwardTransform, which is defined all the same."
+            f"{type(solver).__name__}: the energy is unbounded below, because no u satisfies "
+            "D^T u <= the prior's rates; expected rates that the dictionary can hold back. Raise "
+            "the negative rates of the prior, or use ForwardTransform, which is defined all the "
+            "same."
         )

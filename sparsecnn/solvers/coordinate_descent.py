@@ -1,6 +1,4 @@
-"""Coordinate descent on the Gram matrix, all samples at once: one coefficient after the other,
-exactly minimised.
-"""
+"""Coordinate descent on the Gram matrix: one coefficient after the other, all samples at once."""
 
 from __future__ import annotations
 
@@ -14,9 +12,10 @@ from .base import Solver, refuse_unbounded
 
 @dataclasses.dataclass(frozen=True)
 class CoordinateDescent(Solver):
-    """Minimise over one coefficient at a time, ``z_j <- prox(z_j + d_j^T r / ||d_j||^2, 1 / ||d_j||^2)``.
+    """Minimise exactly over one coefficient at a time.
 
-    For dense dictionaries and separable priors. One iteration is a sweep over all atoms.
+    ``z_j <- prox(z_j + d_j^T r / ||d_j||^2, 1 / ||d_j||^2)`` with the residual ``r``. For dense
+    dictionaries and separable priors. One iteration is a sweep over all atoms.
 
     Parameters
     ----------
@@ -34,7 +33,7 @@ class CoordinateDescent(Solver):
     tol: float = 1e-6
     max_iter: int = 1000
 
-    def check(self, problem):  # noqa: D102
+    def check(self, problem):
         super().check(problem)
         if len(problem.dictionary.code_shape) != 1:
             raise InputError(
@@ -43,8 +42,7 @@ class CoordinateDescent(Solver):
         if not problem.prior.is_separable:
             raise InputError(
                 f"CoordinateDescent: {type(problem.prior).__name__} couples coefficients, so one "
-                "at a time can stall. "
-                f"Use {'FISTA' if problem.prior.is_convex else 'ISTA'}()."
+                f"at a time can stall. Use {'FISTA' if problem.prior.is_convex else 'ISTA'}()."
             )
         if problem.mask is not None and not problem.mask.all():
             raise InputError(
@@ -53,7 +51,7 @@ class CoordinateDescent(Solver):
             )
         refuse_unbounded(problem, self)
 
-    def iterates(self, problem, start):  # noqa: D102
+    def iterates(self, problem, start):
         gram = problem.dictionary.gram.astype(problem.x.dtype)
         curvature = np.diag(gram)
         steps = np.where(curvature > 0, 1.0 / np.where(curvature > 0, curvature, 1.0), 1.0)

@@ -1,6 +1,4 @@
-"""One step: the convolutional (or dense) layer as a solver, its calibrated version,
-and the case where it is exact.
-"""
+"""One step: the layer as a solver, its calibrated version, and the case where it is exact."""
 
 from __future__ import annotations
 
@@ -16,7 +14,7 @@ _GOLDEN = (np.sqrt(5) - 1) / 2
 
 @dataclasses.dataclass(frozen=True)
 class ForwardTransform(Solver):
-    """The CNN layer: ``prox(D^T x)``, the first proximal-gradient iterate with step 1 from zero codes.
+    """The CNN layer: ``prox(D^T x)``, the first proximal-gradient iterate with step 1 from zero.
 
     It never warns: its answer is what a layer computes, and ``converged`` says whether that happens
     to be the code (relative gap <= 1e-6).
@@ -37,8 +35,8 @@ class ForwardTransform(Solver):
     Examples
     --------
     >>> import sparsecnn as sc
-    >>> problem = sc.SparseCodingProblem([[3.0, 0.2]], sc.Dictionary([[1.0, 0.0], [0.0, 1.0]]),
-    sc.Exponential(0.5))
+    >>> atoms = [[1.0, 0.0], [0.0, 1.0]]
+    >>> problem = sc.SparseCodingProblem([[3.0, 0.2]], sc.Dictionary(atoms), sc.Exponential(0.5))
     >>> sc.ForwardTransform().solve(problem).codes
     array([[2.5, 0. ]])
     """
@@ -48,7 +46,7 @@ class ForwardTransform(Solver):
     max_iter = 1
     warns = False
 
-    def iterates(self, problem, start):  # noqa: D102
+    def iterates(self, problem, start):
         codes = problem.prior.prox(problem.projections())
         if self.calibrate:
             codes = codes * _best_scale(problem, codes).reshape((-1,) + (1,) * (codes.ndim - 1))
@@ -58,7 +56,7 @@ class ForwardTransform(Solver):
 
 @dataclasses.dataclass(frozen=True)
 class Orthogonal(ForwardTransform):
-    """The same step where it is the exact code: refuses a dictionary that is not orthonormal, and masks.
+    """The same step where it is the exact code: refuses masks and dictionaries not orthonormal.
 
     References
     ----------
@@ -69,16 +67,15 @@ class Orthogonal(ForwardTransform):
     calibrate: bool = dataclasses.field(default=False, init=False, repr=False)
     warns = True
 
-    def check(self, problem):  # noqa: D102
+    def check(self, problem):
         super().check(problem)
         dictionary = problem.dictionary
         if not dictionary.is_orthonormal:
             raise InputError(
                 "Orthogonal: the dictionary is not orthonormal (||D^T D - I|| = "
-                f"{dictionary.gram_deviation:.3g}, mutual "
-                f"coherence {dictionary.mutual_coherence:.3g}), so one step is not the code. Use "
-                "FISTA() for the exact "
-                "code, or ForwardTransform() for the one-step approximation."
+                f"{dictionary.gram_deviation:.3g}, mutual coherence "
+                f"{dictionary.mutual_coherence:.3g}), so one step is not the code. Use FISTA() for "
+                "the exact code, or ForwardTransform() for the one-step approximation."
             )
         if problem.mask is not None and not problem.mask.all():
             raise InputError(
@@ -104,9 +101,7 @@ def _best_scale(problem, codes):
 
 
 def _line_search(prior, codes, cross, square, high):
-    """Golden-section search of ``1/2 s^2 square - s cross + phi(s z)`` on [0, high],
-    compared with s = 0 and s = 1.
-    """
+    """Golden-section search of ``1/2 s^2 square - s cross + phi(s z)`` on [0, high], 0 and 1."""
 
     def energy(s):
         column = s.reshape((-1,) + (1,) * (codes.ndim - 1))

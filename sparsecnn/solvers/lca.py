@@ -1,6 +1,4 @@
-"""The locally competitive algorithm: sparse coding as the dynamics of a recurrent network with
-lateral inhibition.
-"""
+"""The locally competitive algorithm: sparse coding as a recurrent network with inhibition."""
 
 from __future__ import annotations
 
@@ -41,7 +39,7 @@ class LCA(Solver):
         if self.step is not None:
             as_number(self.step, "LCA(step=...)", positive=True)
 
-    def check(self, problem):  # noqa: D102
+    def check(self, problem):
         super().check(problem)
         if not problem.prior.is_convex:
             raise InputError(
@@ -50,7 +48,7 @@ class LCA(Solver):
             )
         refuse_unbounded(problem, self)
 
-    def iterates(self, problem, start):  # noqa: D102
+    def iterates(self, problem, start):
         step = min(1.0, safe_step(problem)) if self.step is None else self.step
         prior = problem.prior
         if start is None:

@@ -1,6 +1,4 @@
-"""ISTA and FISTA: a gradient step on the fidelity,
-then the prior's prox. Iterating the layer until it is the code.
-"""
+"""ISTA and FISTA: a gradient step on the fidelity, then the prior's prox: the layer, iterated."""
 
 from __future__ import annotations
 
@@ -15,7 +13,7 @@ from .base import Solver, refuse_unbounded
 
 @dataclasses.dataclass(frozen=True)
 class ISTA(Solver):
-    """Iterative shrinkage-thresholding: ``z <- prox(z + step D^T (x - D z), step)`` from zero codes.
+    """Iterative shrinkage-thresholding, ``z <- prox(z + step D^T (x - D z), step)`` from zero.
 
     With ``step = 1`` its first iterate is the forward transform. For convex priors and ``step <= 1
     / L`` the energy obeys ``E(z_t) - E* <= L ||z*||^2 / (2 t)``; for others it decreases to a
@@ -45,11 +43,11 @@ class ISTA(Solver):
         if self.step is not None:
             as_number(self.step, "ISTA(step=...)", positive=True)
 
-    def check(self, problem):  # noqa: D102
+    def check(self, problem):
         super().check(problem)
         refuse_unbounded(problem, self)
 
-    def iterates(self, problem, start):  # noqa: D102
+    def iterates(self, problem, start):
         step = safe_step(problem) if self.step is None else self.step
         prior = problem.prior
         pull = problem.projections() if start is None else -problem.gradient(start)
@@ -64,7 +62,7 @@ class ISTA(Solver):
 
 @dataclasses.dataclass(frozen=True)
 class FISTA(Solver):
-    """ISTA with Nesterov momentum and a restart for each sample on its own when momentum points uphill.
+    """ISTA with Nesterov momentum and a restart, per sample, when momentum points uphill.
 
     ``E(z_t) - E* <= 2 L ||z*||^2 / (t + 1)^2``.
 
@@ -83,17 +81,16 @@ class FISTA(Solver):
     tol: float = 1e-6
     max_iter: int = 1000
 
-    def check(self, problem):  # noqa: D102
+    def check(self, problem):
         super().check(problem)
         if not problem.prior.is_convex:
             raise InputError(
                 f"FISTA: {type(problem.prior).__name__} is not convex, where momentum has no "
-                "guarantee. Use ISTA(), which "
-                "decreases the energy to a stationary point."
+                "guarantee. Use ISTA(), which decreases the energy to a stationary point."
             )
         refuse_unbounded(problem, self)
 
-    def iterates(self, problem, start):  # noqa: D102
+    def iterates(self, problem, start):
         step, prior = safe_step(problem), problem.prior
         point = problem.projections() * 0 if start is None else start
         xp = array_api_compat.array_namespace(point)
@@ -122,8 +119,6 @@ class FISTA(Solver):
 
 
 def safe_step(problem):
-    """``1 / lipschitz``, never above the inverse of the largest Gram eigenvalue (1 for a
-    dictionary of zeros).
-    """
+    """``1 / lipschitz``, at most the inverse of the largest Gram eigenvalue (1 for zero atoms)."""
     lipschitz = problem.dictionary.lipschitz
     return float(np.float64(1.0) / lipschitz) if lipschitz > 0 else 1.0
