@@ -25,18 +25,38 @@ class DualPoint:
     status : {"interior", "boundary", "empty", "unknown"}
         Strictly feasible; feasible without a known interior; no feasible point exists (the energy
         is unbounded below); not determined (the program would be too large).
+    multiples : (float, float)
+        Which multiples of the point serve as well: all from 0 to 1 if zero is feasible, every
+        positive one if the set is a cone.
     """
 
     signal: np.ndarray
     codes: np.ndarray
     status: str
+    multiples: tuple[float, float] = (1.0, 1.0)
 
     def in_units(self, s):
         """The same point for signals measured in units of ``s``."""
-        return dataclasses.replace(self, signal=self.signal / s, codes=self.codes / s)
+        least, most = self.multiples
+        return dataclasses.replace(self, multiples=(least / s, most / s))
+
+    def of_size(self, sizes):
+        """``(u, D^T u)`` for each sample, as near to the wanted norms as the multiples allow.
+
+        A point much larger or smaller than the data costs the gap its digits.
+        """
+        peak = np.abs(self.signal).max()
+        if peak == 0:
+            return self.signal, self.codes
+        norm = np.linalg.norm(self.signal / peak)  # without squaring what may be 1e200
+        multiple = np.clip(sizes / norm / peak, *self.multiples)
+        return tuple(
+            array * multiple.reshape((-1,) + (1,) * (array.ndim - 1))
+            for array in (self.signal, self.codes)
+        )
 
 
-def interior_point(dictionary, prior, observed=None):
+def interior_point(dictionary, prior, observed=None, attained=True):
     """Find a point strictly inside ``{u : low <= D^T u <= high}``, zero at unobserved pixels.
 
     Zero serves whenever all rates are positive; otherwise a linear program maximises the margin.
@@ -49,6 +69,9 @@ def interior_point(dictionary, prior, observed=None):
         Convex.
     observed : bool array of signal_shape, optional
         Pixels observed in every sample.
+    attained : bool
+        Whether some sample observes exactly those; only then does "no feasible point" (Farkas)
+        say that an energy of the batch is unbounded.
 
     Returns
     -------
@@ -66,8 +89,9 @@ def interior_point(dictionary, prior, observed=None):
     for directions in _search_spaces(dictionary, observed):
         point, status = _largest_margin(dictionary, directions, low, high)
         if status == "interior":
-            return point
-        complete = len(directions) == zero.signal.size
+            return dataclasses.replace(point, multiples=_multiples(low, high))
+        pixels = zero.signal.size if observed is None else int(observed.sum())
+        complete = attained and len(directions) == pixels
     if (low <= 0).all() and (high >= 0).all():
         return dataclasses.replace(zero, status="boundary")
     if status == "boundary":
@@ -75,6 +99,14 @@ def interior_point(dictionary, prior, observed=None):
     return dataclasses.replace(
         zero, status="empty" if status == "empty" and complete else "unknown"
     )
+
+
+def _multiples(low, high):
+    """Multiples that keep an interior point of the box ``[low, high]`` inside it."""
+    if (low > 0).any() or (high < 0).any():
+        return 1.0, 1.0
+    bounds = np.concatenate([low, high], axis=None)
+    return 0.0, 1.0 if bounds[np.isfinite(bounds)].any() else np.inf
 
 
 def _search_spaces(dictionary, observed):
@@ -96,7 +128,7 @@ def _largest_margin(dictionary, directions, low, high):
     from scipy.sparse import csr_array
 
     if len(directions) == 0:
-        return None, "unknown"
+        return None, "empty"  # only u = 0 is left, which the caller tries by itself
     projections = dictionary.analyze(directions).reshape(len(directions), -1).T  # one row per code
     norms = np.linalg.norm(projections, axis=1)
     bounds = [(projections, high.ravel()), (-projections, -low.ravel())]

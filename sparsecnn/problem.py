@@ -27,7 +27,8 @@ class Certificate(NamedTuple):
         Upper bound of ``E(z) - min E``; nan where the prior is not convex or no dual point is
         known.
     relative_gap : array
-        ``dual_gap / max(E(z), E(0))``, 0 where both are 0.
+        ``dual_gap / max(|E(z)|, |E(0)|)``, 0 where both are 0 (a prior without mass at 0 is
+        measured at its prox of 0 instead).
     fixed_point_residual : array
         ``L ||z - prox(z - grad / L, 1 / L)|| / ||D^T x||``: 0 exactly at stationary points of the
         proximal step.
@@ -147,9 +148,11 @@ class SparseCodingProblem:
         In its unit no square leaves the float range. Ordinary data is one group with unit 1.
         """
         limit = 200 if self.x.dtype == np.float64 else 30
-        axes = tuple(range(1, self.x.ndim))
-        exponent = np.frexp(np.abs(self.x).max(axis=axes))[1]
-        steps = np.rint(exponent / limit).astype(int)
+        sizes = np.abs(self.x).max(axis=tuple(range(1, self.x.ndim)))
+        with np.errstate(over="ignore", invalid="ignore"):
+            mode = self.prior.prox(np.zeros((1, *self.dictionary.code_shape)))
+        sizes = np.maximum(sizes, np.abs(mode).max())  # where codes go without any data
+        steps = np.rint(np.frexp(sizes)[1] / limit).astype(int)
         if not steps.any():
             return [(slice(None), 1.0)]
         return [
@@ -179,22 +182,22 @@ class SparseCodingProblem:
         return self.certificate(codes).dual_gap
 
     def relative_gap(self, codes):
-        """``dual_gap / max(E(z), E(0))`` per sample, float64; what solvers stop on."""
+        """``dual_gap / max(|E(z)|, |E(0)|)`` per sample, float64; what solvers stop on."""
         return self.certificate(codes).relative_gap
 
     def fixed_point_residual(self, codes):
         """Relative size of one proximal-gradient step from ``codes``, per sample, float64."""
         return self.certificate(codes).fixed_point_residual
 
-    def certificate(self, codes):
-        """All of the above in one pass over the samples."""
+    def certificate(self, codes, stationarity=True):
+        """All of the above in one pass; without ``stationarity`` no fixed-point residual (nan)."""
         codes = self._codes(codes)
         result = Certificate(*(np.empty(self.n_samples) for _ in Certificate._fields))
         for rows, s in self.scale_groups():
-            group = self.subset(rows).in_units(s) if s != 1.0 else self
+            group = self.subset(rows).in_units(s)
             exponent = int(np.log2(s))
-            scaled = codes if s == 1.0 else np.ldexp(codes[rows], -exponent)
-            part = group._certificate_in_blocks(scaled)
+            scaled = np.ldexp(codes[rows], -exponent) if exponent else codes[rows]
+            part = group._certificate_in_blocks(scaled, stationarity)
             if s != 1.0:
                 part = self._in_original_units(part, rows, codes[rows], exponent)
             for whole, piece in zip(result, part, strict=False):
@@ -202,46 +205,69 @@ class SparseCodingProblem:
         return result
 
     def _in_original_units(self, part, rows, codes, exponent):
-        with np.errstate(over="ignore", under="ignore"):
+        with np.errstate(over="ignore", under="ignore", invalid="ignore"):
             objective = np.ldexp(part.fidelity, 2 * exponent) + self.prior.value(codes)
+            whole = np.ldexp(part.objective, 2 * exponent)  # up to a constant, for inf - inf
+            objective = np.where(np.isnan(objective), whole, objective)
             gap = np.ldexp(part.dual_gap, 2 * exponent)
         return Certificate(objective, gap, part.relative_gap, part.fixed_point_residual)
 
-    def _certificate_in_blocks(self, codes):
+    def _certificate_in_blocks(self, codes, stationarity):
         size = max(1, _BLOCK_NUMBERS // int(np.prod(codes.shape[1:])))
         parts = [
             self.subset(slice(start, start + size))
             .astype(np.float64)
-            ._block_certificate(codes[start : start + size])
+            ._block_certificate(codes[start : start + size], stationarity)
             for start in range(0, self.n_samples, size)
         ]
         return _BlockCertificate(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
-    def _block_certificate(self, codes):
+    def _block_certificate(self, codes, stationarity):
         z = codes.astype(np.float64, copy=False)
         x = self.x if self.mask is None else self.x * self.mask
         residual = self.residual(z)
         pull = self.dictionary.analyze(residual)
         fidelity = 0.5 * _squares(residual)
         objective = fidelity + self.prior.value(z)
-        step = 1.0 / self.dictionary.lipschitz if self.dictionary.lipschitz > 0 else 1.0
-        moved = np.sqrt(_squares(z - self.prior.prox(z + step * pull, step))) / step
-        reach = np.sqrt(_squares(self.dictionary.analyze(x)))
-        moved = np.divide(moved, reach, out=moved, where=reach > 0)
-        gap = relative = np.full(len(z), np.nan)
+        moved = gap = relative = np.full(len(z), np.nan)
+        if stationarity:
+            moved = self._relative_move(z, pull, x)
         if self.prior.is_convex:
             gap = np.maximum(objective - self._dual_value(x, residual, pull), 0.0)
-            relative = _relative(gap, objective, x, self.prior, z)
+            relative = _relative(gap, objective, self._start_energy(x))
         return _BlockCertificate(objective, gap, relative, moved, fidelity)
+
+    def _relative_move(self, z, pull, x):
+        """``L ||z - prox(z + pull / L, 1 / L)|| / ||D^T x||`` of masked signals."""
+        lipschitz = self.dictionary.lipschitz
+        step = 1.0 / lipschitz if lipschitz > 0 else 1.0
+        moved = np.sqrt(_squares(z - self.prior.prox(z + step * pull, step))) / step
+        reach = np.sqrt(_squares(self.dictionary.analyze(x)))
+        return np.divide(moved, reach, out=moved, where=reach > 0)
+
+    def _start_energy(self, x):
+        """``E(0)`` of masked signals, or ``E(prox(0))`` where zero is outside the support."""
+        start = np.zeros((1, *self.dictionary.code_shape))
+        penalty = self.prior.value(start)
+        if np.isfinite(penalty).all():
+            return 0.5 * _squares(x) + penalty
+        start = self.prior.prox(start)
+        image = self.dictionary.synthesize(start)
+        image = image if self.mask is None else image * self.mask
+        return 0.5 * _squares(x - image) + self.prior.value(start)
 
     # -- the dual ----------------------------------------------------------------------------
     @property
     def dual_interior(self):
         """DualPoint: well inside the dual feasible set, found once (an LP if some rate is <= 0)."""
         if "point" not in self._interior:
-            observed = None if self.mask is None else self.mask.all(axis=0)
+            observed, attained = None, True
+            if self.mask is not None:
+                observed = self.mask.all(axis=0)
+                same = (self.mask == observed).reshape(self.n_samples, -1).all(axis=1)
+                attained = bool(same.any())
             self._interior["point"] = interior_point(
-                self.dictionary.astype(np.float64), self.prior, observed
+                self.dictionary.astype(np.float64), self.prior, observed, attained
             )
         return self._interior["point"]
 
@@ -254,18 +280,21 @@ class SparseCodingProblem:
         start = self.dual_interior
         if start.status in ("empty", "unknown"):
             return np.full(len(x), np.nan)
-        direction = residual - start.signal
-        along = pull - start.codes
-        limit = self.prior.feasible_fraction(np.zeros_like(pull) + start.codes, along)
-        slope, curvature = _inner(x - start.signal, direction), _squares(direction)
+        signal, codes = start.of_size(np.sqrt(_squares(x)))
+        direction, along = residual - signal, pull - codes
+        limit = self.prior.feasible_fraction(np.zeros_like(pull) + codes, along)
+        slope, curvature = _inner(x - signal, direction), _squares(direction)
         best = np.clip(
             np.divide(slope, curvature, out=np.ones_like(slope), where=curvature > 0), 0.0, limit
         )
+        if self.prior.is_homogeneous:  # phi* is zero on its domain: a parabola in t
+            constant = _inner(x - 0.5 * signal, np.zeros_like(x) + signal)
+            return constant + best * slope - 0.5 * best**2 * curvature
         value = np.full(len(x), -np.inf)
-        for t in (limit, best) if self.prior.is_homogeneous else (limit, best, 0.9 * limit):
+        for t in (limit, best, 0.9 * limit):
             t_signal, t_codes = (t.reshape((-1,) + (1,) * (a.ndim - 1)) for a in (x, pull))
-            u = start.signal + t_signal * direction
-            conjugate = self.prior.conjugate_inside(start.codes + t_codes * along)
+            u = signal + t_signal * direction
+            conjugate = self.prior.conjugate_inside(codes + t_codes * along)
             value = np.maximum(value, _inner(x, u) - 0.5 * _squares(u) - conjugate)
         return value
 
@@ -292,12 +321,11 @@ class _BlockCertificate(NamedTuple):
     fidelity: np.ndarray
 
 
-def _relative(gap, objective, x, prior, z):
-    at_zero = prior.value(np.zeros((1, *z.shape[1:])))[0]
-    energy_at_zero = 0.5 * _squares(x) + (at_zero if np.isfinite(at_zero) else 0.0)
-    scale = np.maximum(objective, energy_at_zero)
+def _relative(gap, objective, start_energy):
+    """``gap / max(|E(z)|, |E(0)|)``; an energy is negative only where a rate or log density is."""
+    scale = np.maximum(np.abs(objective), np.abs(start_energy))
     relative = np.divide(
-        gap, scale, out=np.full(len(z), np.inf), where=(scale > 0) & np.isfinite(gap)
+        gap, scale, out=np.full(len(gap), np.inf), where=(scale > 0) & np.isfinite(gap)
     )
     relative[np.isnan(gap)] = np.nan
     relative[(gap == 0) & (scale <= 0)] = 0.0

@@ -46,7 +46,10 @@ class Laplace(SeparablePrior):
         """bool: whether the penalty belongs to an integrable density."""
         return bool(np.all(self.lam > 0))
 
-    is_sparse = is_proper
+    @property
+    def is_sparse(self):
+        """bool: whether an interval of inputs gives exact zeros."""
+        return bool(np.any(np.asarray(self.lam) > 0))
 
     def _value(self, xp, z, lam):
         return lam * xp.abs(z)
