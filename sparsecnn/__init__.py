@@ -17,7 +17,7 @@ _HOME = {
         (
             "AsymmetricLaplace", "ElasticNet", "Exponential", "Gamma", "Gaussian", "GroupLaplace",
             "HalfNormal", "Huber", "Laplace", "LogSum", "Lp", "MCP", "NonNegative", "Prior", "SCAD",
-            "SpikeSlab", "StudentT", "TopK", "TruncatedExponential", "Uniform",
+            "SpikeSlab", "StudentT", "SymbolicPrior", "TopK", "TruncatedExponential", "Uniform",
         ),
         "priors",
     ),

@@ -1,7 +1,7 @@
-"""The prox of one scalar penalty with numbers for its parameters: its branches in order of the input.
+"""The prox of one scalar penalty at given parameters: its branches in order of the input.
 
-``argmin_z 1/2 (x - z)^2 + phi(z)`` is nondecreasing in ``x``, so it is a row of branches, each on an
-interval of ``x``: a joint (constant) or a stretch where ``F(z) = z + phi'(z)`` increases (``F``
+``argmin_z 1/2 (x - z)^2 + phi(z)`` is nondecreasing in ``x``, so it is a row of branches, each on
+an interval of ``x``: a joint (constant) or a stretch where ``F(z) = z + phi'(z)`` increases (``F``
 inverted by Newton's method). Knows no symbols.
 """
 
@@ -20,13 +20,17 @@ _MOST_BRANCHES = 60
 
 @dataclasses.dataclass(frozen=True)
 class Curve:
-    """A smooth stretch of a penalty: value, slope and curvature as functions of an array."""
+    """A smooth stretch of a penalty: value, slope and curvature as functions of an array.
+
+    ``end_slopes`` are the one-sided slopes at the two ends (nan: to be read off the formula).
+    """
 
     low: float
     high: float
     value: Callable
     slope: Callable
     curvature: Callable
+    end_slopes: tuple[float, float] = (np.nan, np.nan)
 
     def forward(self, z):
         """``F(z) = z + phi'(z)``, the input that is mapped to ``z``."""
@@ -99,7 +103,7 @@ class Envelope:
     """
 
     def __init__(self, curves, joints):
-        _refuse_unbounded(curves, joints)
+        _refuse_minus_infinity(joints)
         joints = [j for j in joints if np.isfinite(j[1])]
         candidates = [
             Branch(z, z, -np.inf, np.inf, value, None, index)
@@ -107,6 +111,7 @@ class Envelope:
         ]
         for index, curve in enumerate(curves):
             candidates += _increasing_stretches(curve, index)
+        _refuse_steep_fall(curves)
         candidates.sort(key=lambda b: (b.low, b.high))
         if len(candidates) > _MOST_BRANCHES:
             raise InputError(
@@ -158,7 +163,7 @@ class Envelope:
         return found
 
 
-def _refuse_unbounded(curves, joints):
+def _refuse_minus_infinity(joints):
     for z, value in joints:
         if value == -np.inf:
             raise InputError(
@@ -166,6 +171,9 @@ def _refuse_unbounded(curves, joints):
                 "is ill-posed; expected a penalty bounded below near every point. Add a constant "
                 "inside the logarithm, such as log(1 + abs(z)/eps)."
             )
+
+
+def _refuse_steep_fall(curves):
     for curve, end in ((curves[0], -1), (curves[-1], 1)):
         edge = curve.low if end < 0 else curve.high
         if np.isfinite(edge):
@@ -206,7 +214,7 @@ def _increasing_stretches(curve, index):
     def rising(z):
         with np.errstate(all="ignore"):
             bend = curve.curvature(z)
-            return 1 + bend > 1e-13 * (1 + np.abs(bend))
+            return (1 + bend > 1e-13 * (1 + np.abs(bend))) | (bend == np.inf)
 
     with np.errstate(all="ignore"):
         if np.isnan(curve.value(grid)).any():
@@ -236,6 +244,10 @@ def _end(curve, z, inwards):
     """``F`` at an end of a stretch, from inside."""
     if not np.isfinite(z):
         return z
+    if z in (curve.low, curve.high):
+        known = z + curve.end_slopes[0 if z == curve.low else 1]
+        if not np.isnan(known):
+            return known
     with np.errstate(all="ignore"):
         value = float(curve.forward(np.array([z]))[0])
         if np.isnan(value):
@@ -292,15 +304,17 @@ def _balance(before, after):
         gap, slope = difference(x)
         low, high = (x, high) if gap < 0 else (low, x)
         newton = x - gap / slope if slope > 0 else np.nan
-        following = newton if low <= newton <= high else 0.5 * (low + high)
-        if abs(following - x) <= 2e-16 * abs(following) or high - low <= 2e-16 * abs(high):
+        if abs(newton - x) <= 4e-16 * max(1.0, abs(x)):
+            return newton
+        following = newton if low < newton < high else 0.5 * (low + high)
+        if high - low <= 4e-16 * max(1.0, abs(high)):
             return following
         x = following
     return x
 
 
 def _invert(curve, x, low, high):
-    """Solve ``F(z) = x`` entrywise, ``F`` increasing on ``(low, high)``: Newton inside a bracket."""
+    """Solve ``F(z) = x`` entrywise for ``F`` increasing on ``(low, high)``: bracketed Newton."""
     with np.errstate(all="ignore"):
         a, b = _bracket(curve, x, low, high)
         z = np.clip(x, a + 1e-3 * (b - a), b - 1e-3 * (b - a))
@@ -313,8 +327,9 @@ def _invert(curve, x, low, high):
             newton = z - excess / slope
             inside = (slope > 0) & (newton >= a) & (newton <= b)
             following = np.where(inside, newton, 0.5 * (a + b))
-            following = np.where(excess == 0, z, following)
-            moved = np.abs(following - z) > 2e-16 * np.abs(following)
+            solved = np.abs(excess) <= 1e-16 * (np.abs(x) + np.abs(z))
+            following = np.where(solved, z, following)
+            moved = np.abs(following - z) > 4e-16 * np.abs(following)
             z = np.where(active, following, z)
             active &= moved & (b - a > 2e-16 * np.abs(b)) & (np.abs(z) > 1e-300)
             if not active.any():

@@ -136,7 +136,9 @@ def brute_force(penalty, prox, samples, *, n=60, reach=5.0, seed=0, tolerance=1e
         if bad.any():
             k = int(np.flatnonzero(bad)[0])
             if np.isnan(excess[k]):
-                return Evidence("numeric", UNDECIDED, f"the objective is not a number at x = {x[k]:g}")
+                return Evidence(
+                    "numeric", UNDECIDED, f"the objective is not a number at x = {x[k]:g}"
+                )
             where = {"x": x[k], "claimed z": z[k], **values, "excess": excess[k]}
             return Evidence("numeric", REFUTED, "a grid point has a smaller objective", where)
         worst = max(worst, float(excess.max()))
@@ -156,7 +158,7 @@ def _least(penalty, values, x, n_grid=4001):
     low, high = number(penalty.low, values), number(penalty.high, values)
     far = 1.5 * np.abs(x).max() + 3.0
     low, high = max(low, -far), min(high, far)
-    joints = [number(end, values) for end, _ in penalty.joints(values)]
+    joints = [end for end, _ in penalty.joint_values(values)]
     grid = np.unique(np.concatenate([np.linspace(low, high, n_grid), joints]))
     grid = grid[(grid >= low) & (grid <= high)]
     at_grid = penalty.evaluate(grid, values)
@@ -165,9 +167,7 @@ def _least(penalty, values, x, n_grid=4001):
     for rank in np.argsort(table, axis=1)[:, :3].T:
         centre, radius = grid[rank], np.full(x.shape, (high - low) / (n_grid - 1))
         for _ in range(5):
-            near = np.clip(
-                centre[:, None] + radius[:, None] * np.linspace(-1, 1, 61), low, high
-            )
+            near = np.clip(centre[:, None] + radius[:, None] * np.linspace(-1, 1, 61), low, high)
             local = _objective(penalty, values, x[:, None], near)
             local = np.where(np.isnan(local), np.inf, local)
             k = np.argmin(local, axis=1)
@@ -178,7 +178,7 @@ def _least(penalty, values, x, n_grid=4001):
 
 
 def exact_minimum(penalty, prox, values, xs):
-    """For a piecewise polynomial penalty: no real ``z`` has a smaller objective, in exact arithmetic.
+    """Piecewise polynomial penalties: no real ``z`` has a smaller objective, in exact arithmetic.
 
     The objective minus its claimed least value is a polynomial on every piece; its roots of odd
     multiplicity are counted by Sturm sequences over the rationals.

@@ -1,4 +1,4 @@
-"""Text to SymPy without evaluation: the text is parsed by Python's ``ast`` and rebuilt node by node.
+"""Text to SymPy without evaluation: parsed by Python's ``ast`` and rebuilt node by node.
 
 Whatever is not in the tables below is refused, so no text is ever executed. Knows no prior.
 """

@@ -39,6 +39,7 @@ class Piece:
         """Second derivative in ``z``."""
         return tidy(sp.diff(self.slope, Z))
 
+    @functools.lru_cache(maxsize=32)  # noqa: B019 - one entry for each end and order
     def at(self, end, order=0):
         """One-sided limit at ``end`` (one of the two ends) of the value or a derivative."""
         expression = (self.value, self.slope, self.curvature)[order]
@@ -143,9 +144,7 @@ class Penalty:
     def _order(self, values):
         low, high = number(self.low, values), number(self.high, values)
         if not low < high:
-            raise InputError(
-                f"support is [{low:g}, {high:g}]; expected low < high. Swap the ends."
-            )
+            raise InputError(f"support is [{low:g}, {high:g}]; expected low < high. Swap the ends.")
         inside = {}
         for point, kink in self.breakpoints:
             where = _real(number(point, values))
@@ -153,7 +152,9 @@ class Penalty:
                 inside.setdefault(round(where, 12), (where, point))
         ends = [(low, self.low), *(inside[k] for k in sorted(inside)), (high, self.high)]
         numbers, symbols = zip(*ends, strict=True)
-        return symbols, _Sample(values, tuple(_between(a, b) for a, b in itertools.pairwise(numbers)))
+        return symbols, _Sample(
+            values, tuple(_between(a, b) for a, b in itertools.pairwise(numbers))
+        )
 
     @functools.lru_cache(maxsize=64)  # noqa: B019 - a penalty lives as long as its formula
     def _pieces_of_order(self, ends, sample):
@@ -166,39 +167,50 @@ class Penalty:
     # -- numbers -----------------------------------------------------------------------------
     def curves(self, values, step=1.0):
         """The pieces as numeric curves of ``step * phi``."""
-        arguments = [values[name] for name in self.names]
-        return [
-            _curve(
-                piece,
-                self.parameters,
-                arguments,
-                step,
-                number(piece.low, values),
-                number(piece.high, values),
-            )
-            for piece in self.pieces(values)
-        ]
+        return self._numbers(_key(values), step)[0]
+
+    def joint_values(self, values, step=1.0):
+        """``joints`` as pairs of numbers, of ``step * phi``."""
+        return self._numbers(_key(values), step)[1]
 
     def envelope(self, values, step=1.0):
         """The prox of ``step * phi`` at these parameters, as branches."""
+        return Envelope(*self._numbers(_key(values), step))
+
+    @functools.lru_cache(maxsize=4096)  # noqa: B019 - penalties are few and live long
+    def _numbers(self, key, step):
+        values = dict(key)
+        arguments, curves = [values[name] for name in self.names], []
+        for piece in self.pieces(values):
+            functions = [
+                _bound(numeric(e, (Z, *self.parameters)), arguments, step)
+                for e in (piece.value, piece.slope, piece.curvature)
+            ]
+            slopes = tuple(step * _end_slope(piece, e, values) for e in (piece.low, piece.high))
+            low, high = number(piece.low, values), number(piece.high, values)
+            curves.append(Curve(low, high, *functions, slopes))
         joints = [
             (number(end, values), step * _real(number(value, values)))
             for end, value in self.joints(values)
         ]
-        return Envelope(self.curves(values, step), joints)
+        return curves, joints
 
     def evaluate(self, z, values):
         """``phi(z)`` for an array, infinite outside the support (its lower limit at joints)."""
         z = np.asarray(z, dtype=np.float64)
-        curves = self.curves(values)
+        curves, joints = self._numbers(_key(values), 1.0)
         result = np.full(z.shape, np.inf)
         for curve in curves:
             inside = (z > curve.low) & (z < curve.high)
             if inside.any():
                 result[inside] = curve.value(z[inside])
-        for end, value in self.joints(values):
-            result[z == number(end, values)] = _real(number(value, values))
+        for end, value in joints:
+            result[z == end] = value
         return result
+
+
+def _key(values):
+    return tuple((name, float(value)) for name, value in values.items())
 
 
 class _Sample:
@@ -288,12 +300,14 @@ def _breakpoints(expression):
 
 
 def _zeros(expression):
-    """Real zeros in ``Z``, as far as low-degree polynomials go, over all choices of signs inside."""
+    """Real zeros in ``Z`` (low-degree polynomials), over all choices of signs inside."""
     if not expression.has(Z):
         return set()
     for part in expression.atoms(*_KINKED):
         if part.has(Z):
-            inner = part.args if isinstance(part, sp.Max | sp.Min) else (part.args[0], -part.args[0])
+            inner = (
+                part.args if isinstance(part, sp.Max | sp.Min) else (part.args[0], -part.args[0])
+            )
             if isinstance(part, sp.Piecewise):
                 inner = [value for value, _ in part.args]
             if isinstance(part, sp.sign):
@@ -371,7 +385,8 @@ def _lambert(u, k):
 
 
 def tidy(expression):
-    """``sinh`` as ``tanh cosh``, so that quotients of the two cancel before they overflow."""
+    """Powers joined; ``sinh`` as ``tanh cosh``, so that their quotients cannot overflow."""
+    expression = sp.powsimp(expression)
     if expression.has(sp.cosh) and expression.has(sp.sinh):
         expression = sp.expand(expression.replace(sp.sinh, lambda u: sp.tanh(u) * sp.cosh(u)))
     return expression
@@ -410,11 +425,16 @@ def numeric(expression, arguments):
     return evaluate
 
 
-def _curve(piece, parameters, arguments, step, low, high):
-    functions = [
-        numeric(e, (Z, *parameters)) for e in (piece.value, piece.slope, piece.curvature)
-    ]
-    return Curve(low, high, *(_bound(f, arguments, step) for f in functions))
+def _end_slope(piece, end, values):
+    if end.is_infinite:
+        return np.nan
+    slope = piece.at(end, 1)
+    if slope in (sp.oo, -sp.oo):
+        return float(slope)
+    try:
+        return _real(number(slope, values))
+    except TypeError:
+        return np.nan
 
 
 def _bound(function, arguments, step):

@@ -13,9 +13,7 @@ import numpy as np
 import sympy as sp
 
 from ..validation import InputError
-from .evidence import CONFIRMED, PROVED, REFUTED, UNDECIDED, Evidence, brute_force, exact_minimum, identity
-from .envelope import interior_grid
-from .penalty import Z, Penalty, Piece, number, numeric
+from .penalty import Penalty, Piece, Z, number, numeric
 from .solve import probe_points, solve_by_probes
 
 X = sp.Symbol("x", real=True)
@@ -187,10 +185,18 @@ def solve_prox(penalty, values, *, n_samples=3, seed=0):
 def _signature(envelope):
     jumps = tuple(
         after.low - before.high > 1e-9 * max(1.0, abs(after.low))
-        or abs(after.start - after.first) > 1e-9 * max(1.0, abs(after.start)) and not after.is_joint
+        or (
+            abs(after.start - after.first) > 1e-9 * max(1.0, abs(after.start))
+            and not after.is_joint
+        )
         for before, after in zip(envelope.branches[:-1], envelope.branches[1:], strict=True)
     )
     return tuple((b.is_joint, b.index) for b in envelope.branches), jumps
+
+
+def same_branches(penalty, first, second):
+    """Whether the prox has the same branches at two settings of the parameters."""
+    return _signature(penalty.envelope(first)) == _signature(penalty.envelope(second))
 
 
 def _samples(penalty, values, count, seed):
@@ -289,12 +295,8 @@ def _jump_from_joint(penalty, samples, joint, smooth, joints, wanted, name):
     z0, phi0 = joints[joint[0].index]
     piece = penalty.pieces(samples[0])[smooth[0].index]
     forward = Z + piece.slope
-    equation = sp.expand(
-        (forward - z0) ** 2 / 2 + phi0 - piece.slope**2 / 2 - piece.value
-    )
-    landings = [
-        float(b.solve(np.array([x]))[0]) for b, x in zip(smooth, wanted, strict=True)
-    ]
+    equation = sp.expand((forward - z0) ** 2 / 2 + phi0 - piece.slope**2 / 2 - piece.value)
+    landings = [float(b.solve(np.array([x]))[0]) for b, x in zip(smooth, wanted, strict=True)]
     found = solve_by_probes(equation, Z, list(zip(samples, landings, strict=True)))
     if found is None:
         return Threshold(name, "jump", equation)
@@ -308,7 +310,9 @@ def _jump_between_curves(penalty, samples, before, after, wanted, name):
     piece = penalty.pieces(samples[0])[after[0].index]
     probes = []
     for values, branch in zip(samples, after, strict=True):
-        for z in probe_points(max(branch.low, branch.solve(np.array([branch.start]))[0]), branch.high, 3):
+        for z in probe_points(
+            max(branch.low, branch.solve(np.array([branch.start]))[0]), branch.high, 3
+        ):
             probes.append(
                 ({**values, "x": float(branch.curve.forward(np.array([z]))[0])}, float(z))
             )
@@ -324,208 +328,3 @@ def _jump_between_curves(penalty, samples, before, after, wanted, name):
     )
     root = solve_by_probes(sp.expand(difference), X, list(zip(samples, wanted, strict=True)))
     return Threshold(root[0] if root else name, "jump")
-
-
-# -- evidence -------------------------------------------------------------------------------
-def verify_prox(solution, prox=None, *, n=60, seed=0, tolerance=1e-10):
-    """The three kinds of evidence for a derived prox, reported separately.
-
-    Parameters
-    ----------
-    solution : ScalarProx
-    prox : callable, optional
-        ``prox(x, values) -> z`` to put to the numeric test; default: the closed form itself.
-
-    Returns
-    -------
-    tuple of Evidence
-        Symbolic re-substitution; brute force; and, for piecewise polynomials, the exact check.
-    """
-    found = [*substitution(solution, seed=seed)]
-    found.append(
-        brute_force(
-            solution.penalty,
-            prox or solution.numeric,
-            solution.samples[:2],
-            n=n,
-            seed=seed,
-            tolerance=tolerance,
-        )
-    )
-    exact = _exact(solution, seed)
-    return (*found, exact) if exact is not None else tuple(found)
-
-
-def substitution(solution, *, seed=0):
-    """Evidence that every branch solves its own equation and that branches meet where they should."""
-    rng = np.random.default_rng(seed)
-    for k, branch in enumerate(solution.branches):
-        if branch.piece is None:
-            continue
-        if branch.value is None:
-            yield _implicit_residual(solution, branch, k)
-            continue
-        points = [
-            {**values, "x": float(x)}
-            for values in solution.samples
-            for x in _inputs(solution, k, values, rng)
-        ]
-        residue = branch.equation.subs(Z, branch.value)
-        yield identity(residue, points, what=f"z* + phi'(z*) = x on branch {k + 1}")
-
-
-def _implicit_residual(solution, branch, k):
-    """Newton's answer put back into ``z + phi'(z) - x``."""
-    forward = numeric(Z + branch.piece.slope, (Z, *solution.penalty.parameters))
-    worst, count = 0.0, 0
-    for values in solution.samples:
-        x = _inputs(solution, k, values, None)
-        z = solution.half.envelope(values).prox(x)[0]
-        arguments = [values[name] for name in solution.penalty.names]
-        error = np.abs(forward(z, *arguments) - x) / np.maximum(1.0, np.abs(x))
-        worst, count = max(worst, float(error.max())), count + len(x)
-    verdict = CONFIRMED if worst <= 1e-9 else (REFUTED if np.isfinite(worst) else UNDECIDED)
-    detail = f"implicit branch {k + 1}: z + phi'(z) = x after Newton at {count} inputs, "
-    return Evidence("numeric", verdict, detail + f"worst residual {worst:.1e}")
-
-
-def _inputs(solution, k, values, rng):
-    branches = solution.half.envelope(values).branches
-    branch = branches[k + len(branches) - len(solution.branches)]
-    position = branches.index(branch)
-    high = branches[position + 1].start if position + 1 < len(branches) else branch.last
-    low = max(branch.start, branch.first)
-    return probe_points(low, min(high, branch.last), 4)
-
-
-def _exact(solution, seed):
-    if not solution.is_closed:
-        return None
-    rng = np.random.default_rng(seed)
-    values = {
-        name: sp.Rational(round(value * 20), 20) if round(value * 20) else sp.Rational(1, 20)
-        for name, value in solution.samples[0].items()
-    }
-    table = {s: values[s.name] for s in solution.penalty.parameters}
-    floats = {name: float(v) for name, v in values.items()}
-    try:
-        half = solution.half
-        if _signature(half.envelope(floats)) != _signature(half.envelope(solution.samples[0])):
-            return None
-    except InputError:
-        return None
-    starts = [b.start.value.xreplace(table) for b in solution.branches[1:]]
-
-    def prox(x):
-        size = abs(x) if solution.is_even else x
-        k = sum(1 for start in starts if bool(size > start))
-        value = solution.branches[k].value.xreplace({**table, X: size})
-        value = sp.nsimplify(value) if value.is_Float else value
-        return sp.sign(x) * value if solution.is_even else value
-
-    xs = [sp.Rational(int(k), 16) for k in rng.integers(-80, 81, 12)]
-    return exact_minimum(solution.penalty, prox, values, xs)
-
-
-# -- conditions -----------------------------------------------------------------------------
-@dataclasses.dataclass(frozen=True)
-class Curvature:
-    """What the curvature of a penalty says.
-
-    Attributes
-    ----------
-    least : sympy.Expr or None
-        ``inf phi''`` over the pieces, where found; ``phi`` is convex between its joints iff it is
-        >= 0, and the prox is unique for all ``x`` if it is > -1 (and no joint is a concave kink).
-    condition : sympy.Rel or bool or None
-        ``1 + least >= 0``.
-    convex, weakly_convex : bool
-        At the sample parameters.
-    """
-
-    least: sp.Expr | None
-    condition: object
-    convex: bool
-    weakly_convex: bool
-
-
-def curvature(solution):
-    """Weak convexity of the penalty, with its symbolic condition where it is an extremum of ``phi''``."""
-    penalty, values = solution.penalty, solution.samples[0]
-    half = solution.half
-    candidates = []
-    for piece in half.pieces(values):
-        candidates += _extremes(piece, values)
-    jumps = bool(half.envelope(values).jumps())
-    joints_convex, convex_pieces = _joint_signs(half, values)
-    least = None
-    known = [c for c in candidates if c is not None]
-    if known and len(known) == len(candidates):
-        least = min(known, key=lambda c: _order(c, values))
-        least = sp.simplify(least)
-    condition = None
-    if least is not None and not least.is_infinite:
-        condition = sp.simplify(1 + least >= 0)
-    return Curvature(least, condition, joints_convex and convex_pieces, not jumps)
-
-
-def _order(expression, values):
-    if expression.is_infinite:
-        return float(expression)
-    return number(expression, values)
-
-
-def _extremes(piece, values):
-    """Candidates for ``inf phi''`` on a piece: its ends and the zeros of ``phi'''``."""
-    low, high = number(piece.low, values), number(piece.high, values)
-    found = []
-    for end in (piece.low, piece.high):
-        limit = piece.at(end, 2)
-        found.append(None if limit.has(sp.nan, sp.Limit, sp.zoo, sp.AccumBounds) else limit)
-    third = sp.simplify(sp.diff(piece.curvature, Z))
-    if not third.has(Z):
-        return found
-    w = sp.Dummy("w")
-    numerator = sp.fraction(sp.together(third.subs(Z, w)))[0]
-    try:
-        roots = sp.roots(sp.Poly(numerator, w)) if numerator.has(w) else {}
-    except sp.PolynomialError:
-        roots = {}
-        grid = probe_points(low, high, 25)
-        bend = numeric(piece.curvature, (Z, *sorted(piece.curvature.free_symbols - {Z}, key=str)))
-        names = [s.name for s in sorted(piece.curvature.free_symbols - {Z}, key=str)]
-        shape = np.diff(bend(np.sort(grid), *[values[n] for n in names]))
-        if (shape > 0).any() and (shape < 0).any():
-            found.append(None)
-    for root in roots:
-        where = number(root, values)
-        if not isinstance(where, complex) and low < where < high:
-            found.append(sp.simplify(piece.curvature.subs(Z, root)))
-    return found
-
-
-def _joint_signs(penalty, values):
-    """Whether slopes increase across every inner joint, and curvature is >= 0 on every piece."""
-    curves = penalty.curves(values)
-    joints = {number(e, values): number(v, values) for e, v in penalty.joints(values)}
-    rising = True
-    for left, right in zip(curves[:-1], curves[1:], strict=True):
-        z = np.array([left.high])
-        slopes = float(left.slope(z)[0]), float(right.slope(z)[0])
-        limits = float(left.value(z)[0]), float(right.value(z)[0])
-        level = joints[left.high]
-        continuous = all(abs(v - level) <= 1e-9 * max(1.0, abs(level)) for v in limits)
-        rising &= continuous and slopes[0] <= slopes[1] + 1e-9 * max(1.0, abs(slopes[1]))
-    bends = [c.curvature(interior_grid(c.low, c.high)) for c in curves]
-    first = curves[0]
-    if first.low in joints:
-        limit = float(first.value(np.array([first.low]))[0])
-        if np.isfinite(limit):
-            rising &= limit - joints[first.low] <= 1e-9 * max(1.0, abs(limit))
-    return rising, all(bool((b >= -1e-9 * (1 + np.abs(b))).all()) for b in bends)
-
-
-__all__ = [
-    "CONFIRMED", "PROVED", "REFUTED", "UNDECIDED", "Curvature", "ScalarProx", "Solved",
-    "Threshold", "X", "curvature", "is_even", "solve_prox", "substitution", "verify_prox",
-]  # fmt: skip

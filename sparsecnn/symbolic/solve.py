@@ -37,15 +37,15 @@ def solve_by_probes(equation, unknown, probes, *, tolerance=1e-8):
 
 def _hits(candidate, values, wanted, tolerance):
     try:
-        found = number(candidate, values)
+        found = number(candidate, values, digits=40)
     except (TypeError, ValueError, ZeroDivisionError, OverflowError):
         return False
     return not isinstance(found, complex) and abs(found - wanted) <= tolerance * max(1, abs(wanted))
 
 
 def _candidates(equation, unknown, probes):
-    if equation.atoms(sp.Function):
-        equation = sp.simplify(equation)
+    if equation.atoms(sp.Function) or _square_roots(equation, unknown):
+        equation = sp.simplify(equation.replace(_is_half_power, _with_one_denominator))
     sign = -1 if all(wanted < 0 for _, wanted in probes) else 1
     y = sp.Dummy("y", positive=True)
     reduced = sp.expand_log(sp.powdenest(sp.expand(equation.subs(unknown, sign * y)), force=True))
@@ -66,16 +66,36 @@ def _candidates(equation, unknown, probes):
             return
 
 
+def _is_half_power(expression):
+    return isinstance(expression, sp.Pow) and (2 * expression.exp).is_odd
+
+
+def _with_one_denominator(power):
+    return sp.together(power.base) ** power.exp
+
+
+def _square_roots(equation, y):
+    return {
+        p.base
+        for p in equation.atoms(sp.Pow)
+        if p.base.has(y) and p.base != y and _is_half_power(p)
+    }
+
+
 def _by_squaring(equation, y):
     """``A + B sqrt(Q) = 0`` whose square is of degree 1 or 2."""
-    roots = {p for p in equation.atoms(sp.Pow) if p.has(y) and p.exp == sp.S.Half and p.base != y}
-    if len(roots) != 1 or equation.atoms(sp.Function):
+    bases = _square_roots(equation, y)
+    if len(bases) != 1 or equation.atoms(sp.Function):
         return
-    root, s = roots.pop(), sp.Dummy("s")
-    numerator = sp.fraction(sp.together(equation.subs(root, s)))[0]
+    base, s = bases.pop(), sp.Dummy("s")
+    inner = equation.replace(
+        lambda e: isinstance(e, sp.Pow) and e.base == base and not e.exp.is_integer,
+        lambda e: s ** (2 * e.exp),
+    )
+    numerator = sp.fraction(sp.together(inner))[0]
     try:
         a, b = sp.Poly(numerator, s).all_coeffs()[::-1]
-        squared = sp.Poly(sp.expand(a**2 - b**2 * root.base), y)
+        squared = sp.Poly(sp.expand(a**2 - b**2 * base), y)
     except (sp.PolynomialError, ValueError):
         return
     if squared.degree() in (1, 2):
@@ -158,11 +178,11 @@ def _by_polynomial(equation, y):
         root = sp.sqrt(sp.factor(b**2 - 4 * a * c))
         for s in (1, -1):
             yield ((-b + s * root) / (2 * a)) ** q, "a quadratic equation"
+    elif degree > 2 and all(c == 0 for c in coefficients[1:-1]):
+        yield (-coefficients[-1] / coefficients[0]) ** sp.Rational(q, degree), "a power"
     elif degree == 3 and coefficients[1] == 0:
         for root in _cubic(coefficients[2] / coefficients[0], coefficients[3] / coefficients[0]):
             yield root**q, "a cubic equation"
-    elif degree > 2 and all(c == 0 for c in coefficients[1:-1]):
-        yield (-coefficients[-1] / coefficients[0]) ** sp.Rational(q, degree), "a power"
 
 
 def _cubic(p, minus_q):
@@ -181,7 +201,7 @@ def probe_points(low, high, count=5):
     unit = (np.arange(count) + 0.618) / (count + 0.236)
     if np.isfinite(low) and np.isfinite(high):
         return low + (high - low) * unit
-    spread = 4.0 * unit**2 / (1.05 - unit)
+    spread = 4.0 * unit**2 / (1.35 - unit)
     if np.isfinite(low):
         return low + spread
     if np.isfinite(high):
