@@ -38,6 +38,7 @@ _HOME = {
         ("ContractError", "check_dictionary", "check_layer", "check_prior", "check_solver"), "checks"
     ),
     **dict.fromkeys(("Comparison", "compare"), "comparison"),
+    **dict.fromkeys(("Derivation", "Explanation", "atlas", "derive", "explain"), "derivation"),
     **dict.fromkeys(("LearningRecord", "learn_dictionary"), "learning"),
     **dict.fromkeys(("Hierarchy", "Level"), "hierarchy"),
     **dict.fromkeys(
