@@ -4,7 +4,7 @@ import numpy as np
 
 import sparsecnn as sc
 from sparsecnn.derivation import Derivation, Step
-from sparsecnn.derivation.forward import scalar_penalty
+from sparsecnn.derivation.named import scalar_penalty
 from sparsecnn.symbolic.evidence import brute_force, trials
 
 place = 2

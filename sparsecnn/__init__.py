@@ -35,7 +35,8 @@ _HOME = {
     ),
     "Network": "network",
     **dict.fromkeys(
-        ("ContractError", "check_dictionary", "check_layer", "check_prior", "check_solver"), "checks"
+        ("ContractError", "check_dictionary", "check_layer", "check_prior", "check_solver"),
+        "checks",
     ),
     **dict.fromkeys(("Comparison", "compare"), "comparison"),
     **dict.fromkeys(("Derivation", "Explanation", "atlas", "derive", "explain"), "derivation"),

@@ -9,8 +9,11 @@ import argparse
 import contextlib
 import dataclasses
 import json
+import os
 import sys
 import time
+import warnings
+from pathlib import Path
 
 EXIT_OK, EXIT_INPUT, EXIT_USAGE, EXIT_NOT_CONVERGED, EXIT_INTERRUPTED = 0, 1, 2, 3, 130
 
@@ -84,7 +87,7 @@ def _add_compare(commands):
     levels = {"type": _numbers(int), "metavar": "N,N"}
     paddings, priors = ("valid", "same", "circular"), sorted(_PRIORS)
     for flag, settings, text in (
-        ("--data", {"default": "digits", "metavar": "SOURCE"}, _DATA_HELP),
+        ("--data", {"type": _source, "default": "digits", "metavar": "SOURCE"}, _DATA_HELP),
         ("--atoms", levels, "filters of each level (default: from the image size)"),
         ("--kernel", levels, "kernel size of each level (default: from the image size)"),
         ("--stride", levels, "stride of each level (default: from the image size)"),
@@ -99,7 +102,7 @@ def _add_compare(commands):
         ),
         ("--train", count, "images the readouts are trained on, at most (default: all)"),
         ("--test", count, "held-out images, at most (default: all)"),
-        ("--noise", {"type": _numbers(float), "metavar": "X,X"}, "noise levels (default 0.1,0.2)"),
+        ("--noise", {"type": _noise_levels, "metavar": "X,X"}, "noise levels (default 0.1,0.2)"),
     ):
         parser.add_argument(flag, help=text, **settings)
     _add_common(parser, out="compare.html")
@@ -117,6 +120,7 @@ def _run_compare(arguments):
     from . import comparison, datasets
 
     started = time.perf_counter()
+    _check_out(arguments.out)
     with _Progress(quiet=arguments.json) as progress:
         progress.stage("reading images", 0, 1)
         data = datasets.load(arguments.data, random_state=arguments.seed)
@@ -147,17 +151,21 @@ def _run_compare(arguments):
         from .report import write_report
 
         write_report(result, arguments.out, sweep=sweep)
-    if arguments.json:
-        print(json.dumps({**result.to_dict(), "sweep": sweep.to_dict()}, indent=2, allow_nan=False))
-    else:
-        print(_heading(meta))
-        print(result.summary())
-        print(
-            f"report: {arguments.out}   {seconds:.0f} s, peak memory "
-            f"{meta['peak_memory_mib']:.0f} MiB"
-        )
+    _print_comparison(result, sweep, arguments)
     exact = [row for row in result.rows if row.solver == result.reference]
     return EXIT_OK if all(row.converged == 1 for row in exact) else EXIT_NOT_CONVERGED
+
+
+def _print_comparison(result, sweep, arguments):
+    if arguments.json:
+        print(json.dumps({**result.to_dict(), "sweep": sweep.to_dict()}, indent=2, allow_nan=False))
+        return
+    print(_heading(result.meta))
+    print(result.summary())
+    print(
+        f"report: {arguments.out}   {result.meta['seconds']:.0f} s, peak memory "
+        f"{result.meta['peak_memory_mib']:.0f} MiB"
+    )
 
 
 def _plan(data, arguments):
@@ -195,7 +203,12 @@ def _learned_hierarchy(data, plan, arguments, progress):
         tol=1e-3,  # of the codes that the next level learns from
         random_state=arguments.seed,
     )
-    return coder.set_callbacks(progress.callback()).fit(data.train[: arguments.learn]).hierarchy_
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*learning was interrupted")  # said by main
+        coder.set_callbacks(progress.callback()).fit(data.train[: arguments.learn])
+    if coder.interrupted_:  # a library user keeps what was learned; a command that is stopped stops
+        raise KeyboardInterrupt
+    return coder.hierarchy_
 
 
 def _meta(data, test, readout, plan, arguments, seconds):
@@ -305,7 +318,34 @@ class _FitProgress:
             )
 
 
-# -- argument types -------------------------------------------------------------------------
+# -- arguments ------------------------------------------------------------------------------
+def _check_out(out):
+    """Refuse a page that cannot be written before the work, not after it."""
+    path = Path(out)
+    if path.is_dir() or not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
+        from .validation import InputError
+
+        raise InputError(
+            f"--out is {out!r}, where no page can be written; expected a file in an existing, "
+            "writable folder."
+        )
+
+
+def _source(text):
+    if not text:  # a shell variable that is not set; as a path it would be the current folder
+        raise argparse.ArgumentTypeError("an empty name; expected digits, images or a path")
+    return text
+
+
+def _noise_levels(text):
+    levels = _numbers(float)(text)
+    if not all(0 < level < float("inf") for level in levels):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} has levels that are not positive (clean images are measured anyway)"
+        )
+    return levels
+
+
 def _numbers(kind):
     def parse(text):
         try:

@@ -56,10 +56,11 @@ class DualPoint:
         )
 
 
-def interior_point(dictionary, prior, observed=None, attained=True):
+def interior_point(dictionary, prior, observed=None, attained=True, resolution=0.0):
     """Find a point strictly inside ``{u : low <= D^T u <= high}``, zero at unobserved pixels.
 
-    Zero serves whenever all rates are positive; otherwise a linear program maximises the margin.
+    Zero serves whenever all rates are positive and larger than the rounding errors of the data;
+    otherwise a linear program maximises the margin.
 
     Parameters
     ----------
@@ -72,6 +73,9 @@ def interior_point(dictionary, prior, observed=None, attained=True):
     attained : bool
         Whether some sample observes exactly those; only then does "no feasible point" (Farkas)
         say that an energy of the batch is unbounded.
+    resolution : float
+        Rates of this size drown in the rounding errors of the data: a point is sought that would
+        still be inside if they were 0.
 
     Returns
     -------
@@ -84,6 +88,13 @@ def interior_point(dictionary, prior, observed=None, attained=True):
         for b in prior.dual_domain(zero.codes)
     )
     if (low < 0).all() and (high > 0).all():
+        faint_low, faint_high = (np.where(np.abs(b) <= resolution, 0.0, b) for b in (low, high))
+        if (faint_low < 0).all() and (faint_high > 0).all():
+            return zero
+        for directions in _search_spaces(dictionary, observed):
+            point, status = _largest_margin(dictionary, directions, faint_low, faint_high)
+            if status == "interior":
+                return dataclasses.replace(point, multiples=_multiples(faint_low, faint_high))
         return zero
     status, complete = "unknown", False
     for directions in _search_spaces(dictionary, observed):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import array_api_compat
 import numpy as np
 
 from .duality import DualPoint, interior_point
@@ -267,7 +268,11 @@ class SparseCodingProblem:
                 same = (self.mask == observed).reshape(self.n_samples, -1).all(axis=1)
                 attained = bool(same.any())
             self._interior["point"] = interior_point(
-                self.dictionary.astype(np.float64), self.prior, observed, attained
+                self.dictionary.astype(np.float64),
+                self.prior,
+                observed,
+                attained,
+                resolution=1e-10 * float(np.abs(self.x).max()),
             )
         return self._interior["point"]
 
@@ -299,14 +304,15 @@ class SparseCodingProblem:
         return value
 
     def _codes(self, codes):
-        shape = getattr(codes, "shape", None)
-        if shape is None:
-            codes = np.asarray(codes, dtype=self.x.dtype)
-            shape = codes.shape
-        if tuple(shape) != self.shape:
+        plain = type(codes) is np.ndarray and codes.dtype in (np.float32, np.float64)
+        numpy_or_class = isinstance(codes, np.ndarray | type)
+        if not plain and (numpy_or_class or not array_api_compat.is_array_api_obj(codes)):
+            expected = f"one code per sample of x, {self.shape}"
+            codes = as_float_array(codes, "codes", expected=expected, finite=False)
+        if tuple(codes.shape) != self.shape:
             raise InputError(
-                f"codes have shape {tuple(shape)}; expected {self.shape}, one code per sample of "
-                "x. Add a batch axis with codes[None] if this is one sample."
+                f"codes have shape {tuple(codes.shape)}; expected {self.shape}, one code per "
+                "sample of x. Add a batch axis with codes[None] if this is one sample."
             )
         return codes
 

@@ -207,6 +207,14 @@ def test_a_mask_is_never_ignored(estimator, few):
 
 
 @pytest.mark.parametrize("estimator", everything(), ids=by_name)
+def test_numbers_written_as_text_are_refused(estimator, few):
+    images, y = few
+    for text in (images.astype(str), images.reshape(-1, 64).astype(str).tolist()):
+        with pytest.raises(sc.InputTypeError, match="dtype <U"):
+            clone(estimator).fit(text, y)
+
+
+@pytest.mark.parametrize("estimator", everything(), ids=by_name)
 def test_using_it_before_fit_says_so(estimator, few):
     use = estimator.predict if hasattr(estimator, "predict") else estimator.transform
     with pytest.raises(NotFittedError):
@@ -364,11 +372,14 @@ def test_partial_fit_goes_on_from_the_atoms_it_has(learner, digits):
     streaming = clone(learner).partial_fit(parts[0])
     once = clone(learner).fit(parts[0])
     np.testing.assert_array_equal(streaming.dictionary_.atoms, once.dictionary_.atoms)
-    energies = [streaming.solutions(digits[0][400:500])[0].objective.mean()]
-    for part in (*parts[1:], *parts, *parts):
+    for part in parts[1:]:
+        start = streaming.dictionary_
+        signals = part.reshape(len(part), *start.signal_shape)
+        record = sc.learn_dictionary(
+            signals, start, sc.Exponential(0.1), n_epochs=1, random_state=0
+        )
         streaming.partial_fit(part)
-    energies.append(streaming.solutions(digits[0][400:500])[0].objective.mean())
-    assert energies[1] < energies[0]
+        np.testing.assert_array_equal(streaming.dictionary_.atoms, record.dictionary.atoms)
     assert not hasattr(once.partial_fit(parts[1]), "gap_")
     with pytest.raises(ValueError, match="features"):
         streaming.partial_fit(np.ones((5, 10)))
@@ -401,6 +412,8 @@ def test_parameters_come_for_all_levels_or_one_for_each(few):
 def test_a_level_that_passes_up_nothing_is_named(few):
     with pytest.raises(sc.InputError, match="level 0 passes up only zeros"):
         sc.HierarchicalSparseCoder((3, 4), lam=(100.0, 0.1), n_epochs=1).fit(few[0])
+    with pytest.raises(sc.InputError, match="only zeros, so the readout has nothing to learn"):
+        sc.SparseCNNClassifier((3,), lam=100.0, n_epochs=1).fit(*few)
 
 
 # -- the classifier -------------------------------------------------------------------------
@@ -443,7 +456,7 @@ def test_more_steps_classify_with_the_same_filters(few):
         assert more.score(*few) > 0.9
 
 
-@pytest.mark.parametrize("scale", [1e-200, 1e150])
+@pytest.mark.parametrize("scale", [1e-200, 1e200])
 def test_extreme_units_change_nothing(scale, few):
     images, y = few
     plain = sc.SparseCNNClassifier((4,), n_epochs=1, random_state=0).fit(images, y)

@@ -4,9 +4,10 @@ Forward is ``derive``, backward ``explain``, the table of both ``atlas``. Speaks
 layers; the mathematics of one scalar penalty is the ``symbolic`` island's.
 """
 
+from .explanation import Explanation
 from .forward import derive
 from .model import Derivation, Step
-from .reverse import Explanation, explain
+from .reverse import explain
 from .table import atlas
 
 __all__ = ["Derivation", "Explanation", "Step", "atlas", "derive", "explain"]

@@ -11,22 +11,20 @@ import dataclasses
 import numpy as np
 import sympy as sp
 
-from ..dictionaries import ConvDictionary, Dictionary
+from ..dictionaries import Dictionary
 from ..layers import Activation
-from ..priors import Prior, SymbolicPrior
 from ..problem import SparseCodingProblem
 from ..solvers import FISTA, ISTA, ForwardTransform
 from ..symbolic.curvature import curvature
-from ..symbolic.evidence import CONFIRMED, PROVED, REFUTED, Evidence, brute_force, identity, trials
-from ..symbolic.parser import names_in
-from ..symbolic.penalty import Penalty, Z, number
+from ..symbolic.evidence import CONFIRMED, PROVED, REFUTED, Evidence, identity, trials
+from ..symbolic.penalty import Z, number
 from ..symbolic.prox import X, solve_prox
 from ..symbolic.verify import verify_prox
-from ..validation import InputError, InputTypeError, as_number
+from ..validation import InputError, as_number
 from .model import Derivation, Step
+from .named import as_prior, label, scalar_penalty
 from .posterior import PosteriorMean, posterior_moments
-
-DICTIONARIES = ("orthonormal", "orthogonal", "general", "convolutional")
+from .separation import DICTIONARIES, atoms_of, separation
 
 
 def derive(prior, dictionary="orthonormal", noise=1.0, estimator="map", **parameters):
@@ -81,81 +79,15 @@ def derive(prior, dictionary="orthonormal", noise=1.0, estimator="map", **parame
     solution = solve_prox(penalty, values)
     steps = (
         _bayes(penalty, values, noise),
-        _separation(prior, dictionary),
+        separation(dictionary),
         *_scalar_steps(prior, solution),
         *_layer_steps(prior, solution, dictionary),
     )
-    title = f"{_label(prior)}, {dictionary} atoms"
+    title = f"{label(prior)}, {dictionary} atoms"
     result = solution.expression
     if result is None:
         result = sp.Eq(Z + solution.branches[-1].piece.slope, X)
     return Derivation(title, steps, result, lambda: Activation(prior))
-
-
-def as_prior(prior, parameters=None):
-    """A Prior from a Prior, an Explanation, a row's name or a formula."""
-    parameters = dict(parameters or {})
-    support = parameters.pop("support", "real")
-    if isinstance(prior, str):
-        from .table import find_row
-
-        row = find_row(prior)
-        if row is not None:
-            return row.make_prior(**parameters)
-        return _prior_of_formula(prior, support, parameters)
-    if parameters:
-        raise InputError(f"got {sorted(parameters)} besides a prior; expected them with a formula.")
-    if hasattr(prior, "is_prox"):
-        if prior.prior is None:
-            raise InputError(f"{prior.name} has no prior: {prior.reason}")
-        return prior.prior
-    if not isinstance(prior, Prior):
-        raise InputTypeError(
-            f"prior is {prior!r}; expected a Prior, a formula such as 'lam*abs(z)', or the name of "
-            "a row of sc.atlas()."
-        )
-    return prior
-
-
-def _prior_of_formula(formula, support, parameters):
-    names = [n for n in names_in(formula) if n != "z"]
-    if isinstance(support, tuple | list):
-        names += [n for end in support if isinstance(end, str) for n in names_in(end, "support")]
-    missing = [n for n in dict.fromkeys(names) if n not in parameters]
-    rng, refusal = np.random.default_rng(0), None
-    for attempt in range(12):
-        values = {n: float(np.exp(rng.uniform(-1, 1))) if attempt else 1.0 for n in missing}
-        try:
-            return SymbolicPrior(formula, support=support, **parameters, **values)
-        except InputError as error:
-            refusal = refusal or error
-            if not missing:
-                break
-    raise refusal
-
-
-def scalar_penalty(prior):
-    """``(Penalty, values)`` of one coefficient of a scalar prior.
-
-    Raises
-    ------
-    InputError
-        For priors that couple coefficients.
-    """
-    if not prior.is_separable or not prior.formula:
-        raise InputError(
-            f"{type(prior).__name__} couples coefficients or carries no formula; sc.atlas() gives "
-            "its prox with the evidence."
-        )
-    values = {n: float(np.ravel(v)[0]) for n, v in prior.parameters.items()}
-    signed = tuple(n for n, v in values.items() if v <= 0)
-    penalty = Penalty.from_text(prior.formula, prior.support, tuple(values), signed)
-    return penalty, values
-
-
-def _label(prior):
-    name = type(prior).__name__
-    return f"{prior.formula}" if name == "SymbolicPrior" else name
 
 
 # -- the steps ------------------------------------------------------------------------------
@@ -179,80 +111,6 @@ def _bayes(penalty, values, noise):
         check,
         sp.Eq(sp.Function("phi")(Z), penalty.expression),
     )
-
-
-def _separation(prior, dictionary):
-    texts = {
-        "orthonormal": (
-            "With orthonormal atoms the energy is a sum of scalar problems "
-            "$\\tfrac12(z_i - b_i)^2 + \\varphi(z_i)$, $b = D^T x$.",
-            "$\\|x - Dz\\|^2 = \\|x\\|^2 - \\|b\\|^2 + \\|z - b\\|^2$ when $D^T D = I$.",
-            ("$D^T D = I$",),
-        ),
-        "orthogonal": (
-            "With orthogonal atoms of norm $c_i$ the energy is a sum of scalar problems "
-            "$c_i^2[\\tfrac12(z_i - b_i/c_i^2)^2 + \\varphi(z_i)/c_i^2]$, $b = D^T x$.",
-            "$\\|x - Dz\\|^2 = \\|x\\|^2 + \\sum_i (c_i^2 z_i^2 - 2 b_i z_i)$ when "
-            "$D^T D = \\mathrm{diag}(c_i^2)$.",
-            ("$D^T D = \\mathrm{diag}(c_i^2)$",),
-        ),
-        "general": (
-            "For general atoms nothing separates, but the energy lies below "
-            "$E(w) + \\langle\\nabla, z - w\\rangle + \\tfrac L2\\|z - w\\|^2$ plus the "
-            "penalty, which does.",
-            "$D^T D \\preceq L I$; minimising the majoriser is one proximal gradient step.",
-            ("$L$ at least the largest eigenvalue of $D^T D$",),
-        ),
-        "convolutional": (
-            "For convolutional atoms the energy separates exactly when all shifted copies are "
-            "orthonormal; at stride 1 with more filters than channels they cannot be.",
-            "the Gram matrix holds the cross-correlations of the filters at every shift that "
-            "occurs; the code measures it.",
-            ("stride = kernel size, Haar or Daubechies filters at stride 2: exact",),
-        ),
-    }
-    claim, because, assumptions = texts[dictionary]
-    return Step(claim, because, assumptions, lambda: _check_separation(prior, dictionary))
-
-
-def _atoms(kind, rng, gain=None):
-    basis = Dictionary.orthonormal(6, rng.integers(2**31)).atoms[:4]
-    if kind == "orthogonal":
-        basis = basis * (rng.uniform(0.5, 2.0, (4, 1)) if gain is None else gain)
-    if kind == "general":
-        return Dictionary.random(9, 6, int(rng.integers(2**31)))
-    return Dictionary(basis)
-
-
-def _check_separation(prior, kind):
-    if kind == "convolutional":
-        return _check_convolutional()
-
-    def trial(rng):
-        d = _atoms(kind, rng)
-        x, z, w = rng.standard_normal(6), *rng.standard_normal((2, d.n_atoms))
-        energy = 0.5 * ((x - d.synthesize(z[None])[0]) ** 2).sum()
-        b, c2 = d.analyze(x[None])[0], (d.atoms**2).sum(axis=1)
-        if kind == "general":
-            at_w = x - d.synthesize(w[None])[0]
-            bound = 0.5 * at_w @ at_w - d.analyze(at_w[None])[0] @ (z - w)
-            bound += 0.5 * d.lipschitz * (z - w) @ (z - w)
-            return max(energy - bound, 0.0), {"E": energy, "bound": bound}
-        split = 0.5 * x @ x - 0.5 * (b**2 / c2).sum() + 0.5 * (c2 * (z - b / c2) ** 2).sum()
-        return abs(energy - split), {"E": energy, "sum of scalar problems": split}
-
-    return trials(trial, 40, tolerance=1e-10, what="the energy is as stated")
-
-
-def _check_convolutional():
-    filters = ConvDictionary.haar((8, 8)).filters
-    exact, overlapping = ConvDictionary.haar((8, 8)), ConvDictionary(filters, (8, 8), stride=1)
-    holds = exact.is_orthonormal and not overlapping.is_orthonormal
-    detail = (
-        f"measured ||D^T D - I||: Haar at stride 2 {exact.gram_deviation:.1e}, the same filters "
-        f"at stride 1 {overlapping.gram_deviation:.3g}"
-    )
-    return Evidence("numeric", CONFIRMED if holds else REFUTED, detail)
 
 
 def _scalar_steps(prior, solution):
@@ -497,7 +355,7 @@ def _check_scaled_atoms(prior, solution):
 
     def trial(rng):
         c = rng.uniform(1.0, 2.0)
-        d = _atoms("orthogonal", rng, gain=c)
+        d = atoms_of("orthogonal", rng, gain=c)
         x = rng.standard_normal((1, 6)) * 2
         b = d.analyze(x)[0] / c**2
         z = one.prox(b[None], 1 / c**2)[0]
@@ -560,7 +418,7 @@ def _rate(prior):
 def _mean_derivation(prior, penalty, values, noise):
     if not prior.is_proper:
         raise InputError(
-            f"{_label(prior)} is not a density, so its posterior mean need not exist; expected a "
+            f"{label(prior)} is not a density, so its posterior mean need not exist; expected a "
             "proper prior. Use estimator='map'."
         )
     layer = PosteriorMean(penalty, values, noise)
@@ -598,7 +456,4 @@ def _mean_derivation(prior, penalty, values, noise):
         ),
     )
     mean = sp.Eq(sp.Function("E")(Z), X + sp.Symbol("sigma") ** 2 * sp.Symbol("(log p_X)'(x)"))
-    return Derivation(f"{_label(prior)}, posterior mean", steps, mean, lambda: layer)
-
-
-__all__ = ["DICTIONARIES", "as_prior", "brute_force", "derive", "scalar_penalty"]
+    return Derivation(f"{label(prior)}, posterior mean", steps, mean, lambda: layer)

@@ -8,12 +8,14 @@ from collections.abc import Callable
 
 import numpy as np
 
-from .. import priors
 from ..priors import SymbolicPrior
 from ..symbolic.evidence import CONFIRMED, PROVED, REFUTED, Evidence, excess, trials, weakest
 from ..validation import InputError
 from . import posterior
+from .forward import derive
 from .known import KNOWN
+from .named import prior_of_row, scalar_penalty
+from .reverse import activation_values, explain
 from .rows import ILL_POSED, SCALAR
 from .vector_rows import VECTOR_ROWS
 from .vectors import VECTOR_MAPS
@@ -54,21 +56,15 @@ class AtlasRow:
         """The row's prior, of the package's own class where it has one."""
         if self.section != "forward":
             raise InputError(f"{self.key} is a {self.section} row; it makes no scalar prior.")
-        values = {**self.parameters, **changed}
-        if self.package_class:
-            return getattr(priors, self.package_class)(**values)
-        return SymbolicPrior(self.penalty, support=self.support, **values)
+        row = next(r for r in SCALAR if r[0] == self.key)
+        return prior_of_row(row, **changed)
 
     def derivation(self):
         """The row's derivation (forward rows)."""
-        from .forward import derive
-
         return derive(self.make_prior())
 
     def explanation(self):
         """The row's explanation (backward rows)."""
-        from .reverse import explain
-
         if self.section != "backward":
             raise InputError(f"{self.key} is a {self.section} row; only backward rows are read.")
         return explain(self.key)
@@ -150,8 +146,6 @@ def _settings(row, seed):
 
 
 def _check_forward(row, n, seed):
-    from .forward import scalar_penalty
-
     rng, worst, count = np.random.default_rng(seed), -np.inf, 0
     for values in _settings(row, seed):
         prior = row.make_prior(**values)
@@ -180,8 +174,6 @@ def _check_backward(row, n, seed):
     found = row.explanation()
     if row.key in VECTOR_MAPS:
         return (Evidence("numeric", CONFIRMED, found.reason, found.witness),)
-    from .reverse import activation_values
-
     function = activation_values(row.key)
     if not found.is_prox:
         a, b = function(np.array([found.witness["x"], found.witness["y"]]))

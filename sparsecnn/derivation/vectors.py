@@ -11,6 +11,7 @@ import itertools
 import numpy as np
 
 from ..validation import InputError
+from .explanation import Explanation
 
 
 def softmax(x):
@@ -57,14 +58,9 @@ _PENALTIES = {
 
 def explain_vector(function, dim, name, *, n_points=200, seed=0):
     """The verdict on a map of vectors of length ``dim`` (last axis)."""
-    from .reverse import Explanation
-
     if not isinstance(dim, int) or dim < 2:
         raise InputError(f"dim is {dim!r}; expected an integer of 2 or more.")
-    rng = np.random.default_rng(seed)
-    integers = np.array(list(itertools.product((-2.0, -1.0, 1.0, 2.0), repeat=min(dim, 4))))
-    integers = np.pad(integers, ((0, 0), (0, dim - integers.shape[1])))
-    points = np.concatenate([integers, rng.standard_normal((n_points, dim)) * 2])
+    points = _test_points(dim, n_points, seed)
     with np.errstate(all="ignore"):
         values = np.asarray(function(points), dtype=float)
     if values.shape != points.shape:
@@ -99,6 +95,14 @@ def explain_vector(function, dim, name, *, n_points=200, seed=0):
         reason=reason,
         largest_slope=largest,
     )
+
+
+def _test_points(dim, n_points, seed):
+    """Small integers, which make witnesses that can be checked by hand, then random points."""
+    integers = np.array(list(itertools.product((-2.0, -1.0, 1.0, 2.0), repeat=min(dim, 4))))
+    integers = np.pad(integers, ((0, 0), (0, dim - integers.shape[1])))
+    random = np.random.default_rng(seed).standard_normal((n_points, dim)) * 2
+    return np.concatenate([integers, random])
 
 
 def _jacobians(function, points):

@@ -15,7 +15,7 @@ from ..priors import Exponential
 from ..validation import InputError
 from .coders import Coder, StepsDial, set_certificates
 from .images import ImageEstimator
-from .layerwise import LayerwiseLearner, conv_plan
+from .layerwise import LayerwiseLearner, check_contrast, conv_plan
 
 
 class _LevelsLearner(LayerwiseLearner):
@@ -341,6 +341,7 @@ class SparseCNNClassifier(ClassifierMixin, _LevelsLearner, ImageEstimator):
         learned = self._learn(x, context, rows=_distinct(x), plans=plans)
         self._keep(learned)
         set_certificates(self, self._dial(), learned.solutions)
+        check_contrast(learned.top, learned.hierarchy.levels, "the readout")
         self._fit_readout(learned.top.reshape(len(x), -1), y, sample_weight, context)
         self.classes_ = self.readout_.classes_
         context.call_on_fit_task_end(estimator=self, X=X, y=y, reconstruction_attributes={})

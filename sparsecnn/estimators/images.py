@@ -48,16 +48,20 @@ class ImageEstimator(CallbackSupportMixin, BaseEstimator):
 
 def _as_rows(X, estimator):
     """``X`` as rows if it has more than two dimensions, and the shape of a sample then."""
-    if isinstance(X, np.ma.MaskedArray):
-        as_float_array(X, "X", expected=_LAYOUTS)  # refuses, and says how to go on
     if isinstance(X, list | tuple):
         X = np.asarray(X)
+    if isinstance(X, np.ma.MaskedArray) or _is_text(X):
+        as_float_array(X, "X", expected=_LAYOUTS)  # refuses, and says how to go on
     if len(getattr(X, "shape", ())) <= 2:
         return X, ()
     X = check_array(X, dtype=_FLOATS, allow_nd=True, estimator=estimator, input_name="X")
     if X.ndim > 4:
         raise InputError(f"X has {X.ndim} dimensions, shape {X.shape}; expected {_LAYOUTS}.")
     return X.reshape(len(X), -1), X.shape[1:]
+
+
+def _is_text(X):
+    return isinstance(X, np.ndarray) and X.dtype.kind in "SU"
 
 
 def _with_channels(layout):

@@ -118,7 +118,7 @@ class LayerwiseLearner:
         for plan in self._plans() if plans is None else plans:
             task = context.subcontext(task_name="level", max_subtasks=n_epochs)
             task.call_on_fit_task_begin(estimator=self, X=images)
-            _check_contrast(x[rows], levels)
+            check_contrast(x[rows], levels, f"level {len(levels)}")
             lesson = Lesson(self, task, images, plan, x[rows], levels, rng).run(n_epochs)
             lessons.append(lesson)
             levels.append(lesson.level())
@@ -205,10 +205,16 @@ class Lesson:
         return stop
 
 
-def _check_contrast(x, levels):
-    if levels and not x.any():
+def check_contrast(codes, levels, reader):
+    """Refuse to go on above ``levels`` that pass up nothing but zeros.
+
+    Raises
+    ------
+    InputError
+    """
+    if levels and not codes.any():
         raise InputError(
-            f"level {len(levels) - 1} passes up only zeros, so level {len(levels)} has nothing to "
-            f"learn; expected codes of some size. Lower the rate of its prior, "
-            f"{levels[-1].prior!r}, or scale X up."
+            f"level {len(levels) - 1} passes up only zeros, so {reader} has nothing to learn; "
+            f"expected codes of some size. Lower the rate of its prior, {levels[-1].prior!r}, or "
+            "scale X up."
         )

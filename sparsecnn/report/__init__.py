@@ -139,7 +139,8 @@ def _readings(comparison):
     """What the numbers say, one sentence each."""
     sentences = [_level_reading(comparison, info) for info in comparison.levels]
     if comparison.readouts:
-        sentences.append(_readout_reading(comparison.readouts))
+        error = _sampling_error(comparison)
+        sentences.append(_readout_reading(comparison.readouts, error))
     return sentences
 
 
@@ -157,7 +158,7 @@ def _level_reading(comparison, info):
     if np.isfinite(first.gap):
         short = f"a relative duality gap of {_number(first.gap)}"
     else:
-        short = f"a fixed-point residual of {_number(first.residual)} (no gap: not convex)"
+        short = f"a fixed-point residual of {_number(first.residual)} (there is no duality gap)"
     return where + (
         f"“{first.solver}” stops at {short}. Against “{last.solver}”, its code has a relative "
         f"error of {_number(first.code_error)} and a support overlap of "
@@ -165,7 +166,7 @@ def _level_reading(comparison, info):
     )
 
 
-def _readout_reading(readouts):
+def _readout_reading(readouts, error):
     first, last = readouts[0], readouts[-1]
     noises = list(first.accuracy)
     best = max(readouts, key=lambda row: row.accuracy[noises[0]])
@@ -175,13 +176,13 @@ def _readout_reading(readouts):
         f"of “{last.solver}”"
     )
     if best not in (first, last):
-        text += f"; “{best.solver}” does best, {_percent(best.accuracy[noises[0]], 1)}"
+        text += f"; the highest is “{best.solver}”, {_percent(best.accuracy[noises[0]], 1)}"
     if len(noises) > 1:
         text += (
             f". At noise {noises[-1]:g} it is {_percent(first.accuracy[noises[-1]], 1)} and "
             f"{_percent(last.accuracy[noises[-1]], 1)}"
         )
-    return text + "."
+    return text + f". The standard error of an accuracy is up to {error:.1f} points."
 
 
 def _sampling_error(comparison):
