@@ -1,7 +1,10 @@
 """The chapters: every step holds, one planted sign is refuted, and the book renders."""
 
+import json
+
 import pytest
 
+from sparsecnn import cli
 from sparsecnn.derivation import book
 from sparsecnn.symbolic.evidence import REFUTED
 
@@ -52,3 +55,41 @@ def test_a_changed_derivation_misses_the_cache():
     module = CHAPTERS[-1]
     assert book.verified(module.derivation).passed
     assert not book.verified(module.chapter(sign=-1), cache=False).passed
+
+
+# -- the command line -----------------------------------------------------------------------
+def _run(capsys, *arguments):
+    code = cli.main(list(arguments))
+    return code, capsys.readouterr().out
+
+
+def test_derive_prints_every_step_with_its_verdict(capsys, tmp_path):
+    page = tmp_path / "page.html"
+    code, out = _run(capsys, "derive", "lam*abs(z) + alpha*z**2/2", "--out", str(page))
+    assert code == 0 and "PROVED" in out and "CONFIRMED" in out and "REFUTED" not in out
+    assert "<math" in page.read_text()
+    code, out = _run(capsys, "derive", "exponential", "--json")
+    assert code == 0 and json.loads(out)["verdict"] == "CONFIRMED"
+
+
+def test_derive_refuses_what_has_no_prox_with_exit_code_one(capsys):
+    for text in ("lam*log(abs(z))", "z.__class__", "(-z**2)"):
+        assert _run(capsys, "derive", text)[0] == 1
+
+
+def test_derive_writes_the_book(capsys, tmp_path):
+    code, out = _run(capsys, "derive", "--book", "--out", str(tmp_path / "book"))
+    assert code == 0 and out.count("CONFIRMED") == len(CHAPTERS)
+    assert (tmp_path / "book" / "book.html").is_file()
+
+
+def test_explain_names_the_witness_or_the_penalty(capsys):
+    code, out = _run(capsys, "explain", "gelu")
+    assert code == 0 and "no prox" in out and "witness: x = -4, y = -1" in out
+    code, out = _run(capsys, "explain", "softshrink")
+    assert code == 0 and "lam*abs(z)" in out
+    code, out = _run(capsys, "explain", "tanh", "--json")
+    assert json.loads(out)["is_prox"] is True
+    code, out = _run(capsys, "explain")
+    assert code == 0 and out.count(": a prox (") >= 25
+    assert _run(capsys, "explain", "no_such_thing")[0] == 1

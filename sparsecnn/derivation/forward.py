@@ -24,6 +24,7 @@ from ..validation import InputError, as_number
 from .model import Derivation, Step
 from .named import as_prior, label, scalar_penalty
 from .posterior import PosteriorMean, posterior_moments
+from .render import in_greek
 from .separation import DICTIONARIES, atoms_of, separation
 
 
@@ -90,6 +91,11 @@ def derive(prior, dictionary="orthonormal", noise=1.0, estimator="map", **parame
     return Derivation(title, steps, result, lambda: Activation(prior))
 
 
+def latex(expression):
+    """LaTeX with the package's parameter names as Greek letters."""
+    return sp.latex(in_greek(expression))
+
+
 # -- the steps ------------------------------------------------------------------------------
 def _bayes(penalty, values, noise):
     s, c = sp.Symbol("sigma", positive=True), sp.Symbol("c", real=True)
@@ -109,7 +115,7 @@ def _bayes(penalty, values, noise):
         "depend on $z$ is dropped.",
         ("$x = Dz + n$ with Gaussian noise of variance $\\sigma^2$", "independent coefficients"),
         check,
-        sp.Eq(sp.Function("phi")(Z), penalty.expression),
+        sp.Eq(sp.Symbol("phi"), penalty.expression, evaluate=False),
     )
 
 
@@ -121,7 +127,10 @@ def _scalar_steps(prior, solution):
     yield _curvature_step(solution)
     if solution.jumps:
         yield _jump_step(solution)
-    closed = "in closed form" if solution.is_closed else "implicitly, inverted by Newton's method"
+    closed = "in closed form"
+    if not solution.is_closed:
+        branches = all(b.value is not None for b in solution.branches)
+        closed += " except for its jump" if branches else " except for branches left to Newton"
     odd = " It is odd, so it is derived for $x \\geq 0$." if solution.is_even else ""
     yield Step(
         f"The prox, {closed}, is the row of branches below.{odd}",
@@ -181,7 +190,7 @@ def _joints(solution):
         ]
 
     shown = "; ".join(
-        f"$z = {sp.latex(v)}$ for ${_interval(a, b, solution.is_even)}$" for v, a, b in formulas
+        f"$z = {latex(v)}$ for ${_interval(a, b, solution.is_even)}$" for v, a, b in formulas
     )
     return Step(
         f"At a joint every input in its subdifferential is sent to it: {shown}.",
@@ -195,10 +204,10 @@ def _joints(solution):
 def _interval(low, high, even):
     name = "|x|" if even else "x"
     if low == -sp.oo:
-        return f"{name} \\leq {sp.latex(high)}" if high != sp.oo else f"{name} \\in \\mathbb{{R}}"
+        return f"{name} \\leq {latex(high)}" if high != sp.oo else f"{name} \\in \\mathbb{{R}}"
     if high == sp.oo:
-        return f"{name} \\geq {sp.latex(low)}"
-    return f"{sp.latex(low)} \\leq {name} \\leq {sp.latex(high)}"
+        return f"{name} \\geq {latex(low)}"
+    return f"{latex(low)} \\leq {name} \\leq {latex(high)}"
 
 
 def _joint_is_best(solution, k):
@@ -243,7 +252,10 @@ def _curvature_step(solution):
         because = "the objective has competing local minima."
     assumptions = ()
     if found.condition not in (None, True, sp.true):
-        assumptions = (f"the curvature allows uniqueness iff ${sp.latex(found.condition)}$",)
+        assumptions = (
+            f"$\\inf \\varphi'' = {latex(found.least)}$",
+            f"the curvature allows uniqueness iff ${latex(found.condition)}$",
+        )
 
     def check():
         points = np.linspace(-6, 6, 481)
@@ -256,16 +268,13 @@ def _curvature_step(solution):
         detail = f"difference quotients of the prox lie in [{least:.3g}, {steepest:.4g}]"
         return Evidence("numeric", CONFIRMED if holds else REFUTED, detail)
 
-    formula = None
-    if found.least is not None and not found.least.is_infinite:
-        formula = sp.Eq(sp.Function("inf")(sp.Symbol("phi''")), found.least)
-    return Step(claim, because, assumptions, check, formula)
+    return Step(claim, because, assumptions, check)
 
 
 def _jump_step(solution):
     closed = [t for t in solution.jumps if t.is_closed]
     open_ones = [t for t in solution.jumps if not t.is_closed]
-    where = "; ".join(f"$x_T = {sp.latex(t.value)}$" for t in closed)
+    where = "; ".join(f"$x_T = {latex(t.value)}$" for t in closed)
     if open_ones:
         where = (where + "; " if where else "") + "a transcendental root found by bisection"
 
@@ -316,7 +325,7 @@ def _bias(solution):
     if value is not None and value.has(X) and sp.simplify(value - X).free_symbols.isdisjoint({X}):
         shift = sp.simplify(value - X)
         if shift != 0 and not solution.is_even and start.kind == "limit":
-            return f", with bias ${sp.latex(shift)}$"
+            return f", with bias ${latex(shift)}$"
     return ""
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import html
 import itertools
+import pathlib
 import re
 
 import sympy as sp
@@ -19,6 +20,15 @@ _MATH = re.compile(r"\$([^$]*)\$")
 
 
 # -- formulas -------------------------------------------------------------------------------
+def in_greek(expression):
+    """The expression with the package's ``lam`` and ``eps`` as the letters they stand for."""
+    names = {"lam": "lambda", "eps": "epsilon", "lam_minus": "lambda_-", "lam_plus": "lambda_+"}
+    return expression.xreplace(
+        {s: sp.Symbol(names[s.name], **s.assumptions0) for s in expression.free_symbols
+         if s.name in names}
+    )  # fmt: skip
+
+
 def cases_of(solution):
     """The rows ``(value, condition)`` of a derived prox, as SymPy objects and LaTeX conditions."""
     x = sp.Symbol("x", real=True)
@@ -39,8 +49,8 @@ def formula_latex(formula):
     """LaTeX of a step's formula: an expression, a list of them, or a derived prox."""
     if isinstance(formula, ScalarProx):
         rows = [
-            f"{_implicit(value, sp.latex(value), 'z: ')} & "
-            + ("\\text{otherwise}" if condition is None else f"\\text{{if }} {sp.latex(condition)}")
+            f"{_implicit(value, _latex(value), 'z: ')} & "
+            + ("\\text{otherwise}" if condition is None else f"\\text{{if }} {_latex(condition)}")
             for value, condition in cases_of(formula)
         ]
         if len(rows) == 1:
@@ -48,8 +58,12 @@ def formula_latex(formula):
         body = " \\\\ ".join(rows)
         return f"\\operatorname{{prox}}_\\varphi(x) = \\begin{{cases}} {body} \\end{{cases}}"
     if isinstance(formula, list | tuple):
-        return ",\\quad ".join(sp.latex(f) for f in formula)
-    return sp.latex(formula)
+        return ",\\quad ".join(_latex(f) for f in formula)
+    return _latex(formula)
+
+
+def _latex(expression):
+    return sp.latex(in_greek(expression))
 
 
 def _implicit(value, shown, prefix):
@@ -64,7 +78,7 @@ def formula_mathml(formula):
             for value, condition in cases_of(formula)
         )
         head = "<msub><mi>prox</mi><mi>&#x3C6;</mi></msub><mo>(</mo><mi>x</mi><mo>)</mo><mo>=</mo>"
-        return _math(head + f'<mrow><mo stretchy="true">{{</mo><mtable>{rows}</mtable></mrow>')
+        return _math(head + _cases(rows))
     if isinstance(formula, list | tuple):
         return _math("<mo>,</mo><mspace width='1em'/>".join(_mathml(f) for f in formula))
     return _math(_mathml(formula))
@@ -72,9 +86,14 @@ def formula_mathml(formula):
 
 def _math(inner):
     return (
-        '<math xmlns="http://www.w3.org/1998/Math/MathML" display="block">'
-        f"<mrow>{inner}</mrow></math>"
+        '<div class="formula"><math xmlns="http://www.w3.org/1998/Math/MathML" display="block">'
+        f"<mrow>{inner}</mrow></math></div>"
     )
+
+
+def _cases(rows):
+    # a bar instead of a brace: stretching a brace needs a mathematical font
+    return f'<mtable class="cases">{rows}</mtable>'
 
 
 def _condition_mathml(condition):
@@ -91,7 +110,7 @@ def _mathml(expression):
             f"<mtd>{_condition_mathml(None if condition is sp.true else condition)}</mtd></mtr>"
             for value, condition in expression.args
         )
-        return f'<mrow><mo stretchy="true">{{</mo><mtable>{rows}</mtable></mrow>'
+        return _cases(rows)
     if isinstance(expression, sp.core.relational.Relational):
         sign = {"==": "=", "<=": "&#x2264;", ">=": "&#x2265;", "<": "&lt;", ">": "&gt;"}
         left, right = _mathml(expression.lhs), _mathml(expression.rhs)
@@ -107,8 +126,22 @@ def _mathml(expression):
                 lambda _, k=kink: _mathml(k), text,
             )  # fmt: skip
         return text
-    text = sp.mathml(expression, printer="presentation")
+    text = sp.mathml(in_greek(expression), printer="presentation").replace(
+        "<mo>-</mo>", "<mo>&#x2212;</mo>"
+    )
     return _ENTITY.sub(lambda m: html.unescape(m.group()), text)  # XML knows only five names
+
+
+def write_page(derivation, verification, path):
+    """Write a derivation as HTML, LaTeX (``.tex``) or Markdown (``.md``), by the file's ending."""
+    path = pathlib.Path(path)
+    if path.suffix == ".tex":
+        text = to_latex([(derivation, verification)], derivation.title)
+    elif path.suffix == ".md":
+        text = to_markdown(derivation, verification)
+    else:
+        text = to_html([(derivation, verification)], derivation.title)
+    path.write_text(text, encoding="utf-8")
 
 
 # -- text -----------------------------------------------------------------------------------
@@ -181,7 +214,9 @@ def to_latex(chapters, title):
 _STYLE = """
 body{font:16px/1.55 Georgia,serif;color:#1d2433;max-width:60rem;margin:2rem auto;padding:0 1rem}
 h1,h2{font-family:system-ui,sans-serif;line-height:1.25}h2{font-size:1.35rem;margin-top:2.5rem}
-ol>li{margin:1.4rem 0}math{font-size:1.12em}math[display=block]{margin:.8rem 0;overflow-x:auto}
+ol>li{margin:1.4rem 0}math{font-size:1.12em}
+.formula{margin:.8rem 0;overflow-x:auto;overflow-y:hidden}
+mtable.cases{border-left:2px solid currentColor;border-radius:.5rem;margin-left:.3rem}
 .because{color:#414a5e}.assuming{font-style:italic;color:#5a6478}
 .evidence{font:13px/1.5 ui-monospace,monospace;margin:.3rem 0 0;padding:0;list-style:none}
 .evidence li{padding:.15rem .6rem;border-left:4px solid #8a93a6;margin:.2rem 0;background:#f5f6f9}
@@ -202,7 +237,8 @@ def to_html(chapters, title):
         body.append(f"<nav>{' '.join(links)}</nav>")
     for k, (derivation, verification) in enumerate(chapters):
         verdict = verification.verdict
-        body.append(f'<h2 id="c{k}">{html.escape(derivation.title)} &#x2014; {verdict}</h2><ol>')
+        heading = f"{derivation.title} \u2014 {verdict}" if len(chapters) > 1 else verdict
+        body.append(f'<h2 id="c{k}">{html.escape(heading)}</h2><ol>')
         for step, found in zip(derivation.steps, verification.evidence, strict=True):
             body.append(_html_step(step, found))
         body.append("</ol>")
@@ -303,6 +339,8 @@ def _atom(tokens):
         return f"<mn>{token}</mn>", tokens
     if token.isalpha():
         return f"<mi>{token}</mi>", tokens
+    if token == "|":
+        return '<mo stretchy="false" lspace="0" rspace="0">|</mo>', tokens
     if token == "'":
         return "<mo>&#x2032;</mo>", tokens
     return f"<mo>{'&#x2212;' if token == '-' else html.escape(token)}</mo>", tokens
@@ -319,20 +357,32 @@ def _command(name, tokens):
         inner, tokens = _atom(tokens)
         return f"<msqrt>{inner}</msqrt>", tokens
     if name in ("mathrm", "text", "operatorname", "mathbb"):
-        word = []
-        if tokens[0] == "{":
-            tokens = tokens[1:]
-            while tokens[0] != "}":
-                word.append(tokens[0])
-                tokens = tokens[1:]
-            tokens = tokens[1:]
-        if name == "mathbb":
-            return f'<mi mathvariant="double-struck">{"".join(word)}</mi>', tokens
-        return f"<mi mathvariant='normal'>{html.escape(''.join(word))}</mi>", tokens
+        word, tokens = _word(tokens)
+        variant = "double-struck" if name == "mathbb" else "normal"
+        return f'<mi mathvariant="{variant}">{html.escape(word)}</mi>', tokens
     if name in _GREEK:
         return f"<mi>{_GREEK[name]}</mi>", tokens
     if name in _SIGNS:
         return (f"<mo>{_SIGNS[name]}</mo>" if _SIGNS[name] else ""), tokens
-    if name in ("log", "exp", "max", "min", "cos", "cosh", "sin", "sinh", "tanh", "acos", "asinh"):
+    if name in (
+        "log",
+        "exp",
+        "inf",
+        "max",
+        "min",
+        "cos",
+        "cosh",
+        "sin",
+        "sinh",
+        "tanh",
+        "acos",
+        "asinh",
+    ):
         return f"<mi mathvariant='normal'>{name}</mi>", tokens
     return f"<mtext>{html.escape(name)}</mtext>", tokens
+
+
+def _word(tokens):
+    """The letters in braces as one word, and the tokens after them."""
+    end = tokens.index("}")
+    return "".join(tokens[1:end]), tokens[end + 1 :]
