@@ -1,7 +1,11 @@
 """Forward from a prior to its layer, backward from an activation to its prior, and the atlas."""
 
 import dataclasses
+import importlib.util
 import json
+import pathlib
+import shutil
+import subprocess
 import time
 from xml.etree import ElementTree
 
@@ -326,3 +330,31 @@ def test_rows_are_data():
         assert dataclasses.is_dataclass(row)
     keys = [(row.section, row.key) for row in sc.atlas()]
     assert len(keys) == len(set(keys))
+
+
+@pytest.mark.full
+def test_latex_compiles_where_a_compiler_is_at_hand(tmp_path):
+    if shutil.which("pdflatex") is None:
+        pytest.skip("no pdflatex on this machine")
+    for key in ("scad", "log_sum_jump", "bernoulli_elastic"):
+        (tmp_path / "page.tex").write_text(sc.derive(key).to_latex())
+        command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "page.tex"]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+        assert done.returncode == 0, done.stdout[-800:]
+
+
+# -- the demo -------------------------------------------------------------------------------
+def test_the_demo_of_activations_finds_the_dead_zones_the_theory_names():
+    path = pathlib.Path(__file__).parents[1] / "demos" / "activations.py"
+    spec = importlib.util.spec_from_file_location("demo_activations", path)
+    demo = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(demo)
+    found = {key: demo.measure(row) for key, row in demo.rows().items()}
+    assert len(found) == 12
+    assert all(numbers["excess"] <= 1e-10 for numbers in found.values())
+    assert {key for key, n in found.items() if n["dead"]} == {
+        "laplace", "exponential", "elastic_net", "l0", "bernoulli_exponential", "log_sum_jump",
+        "scad",
+    }  # fmt: skip
+    for key, numbers in found.items():
+        assert numbers["is_sparse"] == (numbers["dead"] is not None), key

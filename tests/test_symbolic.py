@@ -234,3 +234,31 @@ def test_a_wrong_prox_is_refuted_with_a_counterexample():
     soft = np.sign(where["x"]) * max(abs(where["x"]) - where["lam"], 0)
     best = 0.5 * (where["x"] - soft) ** 2 + where["lam"] * abs(soft)
     assert mine > min(zero, best) + 1e-6
+
+
+def test_compare_measures_a_formula_like_any_prior():
+    x = np.random.default_rng(0).standard_normal((4, 6))
+    dictionary = sc.Dictionary.random(8, 6, random_state=0)
+    for prior in (
+        sc.SymbolicPrior("lam*sqrt(z**2 + eps**2)", lam=0.3, eps=0.2),
+        sc.SymbolicPrior("lam*abs(z)/(abs(z) + eps)", lam=0.1, eps=1.0),
+        sc.SymbolicPrior("lam*(1 - exp(-abs(z)/s))", lam=0.1, s=1.0),
+    ):
+        found = sc.compare(sc.SparseCodingProblem(x, dictionary, prior))
+        assert "forward" in found.summary() and "exact" in found.summary()
+
+
+def test_threads_that_meet_new_numbers_at_once_agree():
+    """SymPy and mpmath keep global state; what they compute is computed one at a time."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    x = np.linspace(-3, 3, 31)
+    values = np.linspace(0.31, 0.93, 24)
+
+    def prox(lam):
+        return sc.SymbolicPrior("lam*log(1 + abs(z)/0.7)", lam=lam).prox(x, 0.9)
+
+    with ThreadPoolExecutor(8) as executor:
+        together = list(executor.map(prox, values))
+    for lam, found in zip(values, together, strict=True):
+        np.testing.assert_allclose(found, sc.LogSum(lam, 0.7).prox(x, 0.9), atol=1e-12)

@@ -12,7 +12,7 @@ import numpy as np
 import sympy as sp
 
 from .envelope import interior_grid
-from .penalty import Z, number, numeric
+from .penalty import SYMBOLS, Z, number, numeric
 
 _FAR = 1e8
 
@@ -92,11 +92,12 @@ def _is_homogeneous(penalty, values, low, high):
 
 def slopes_at_infinity(penalty, values):
     """Slopes of a convex penalty at minus and plus infinity: the domain of its conjugate."""
-    pieces = penalty.pieces(values)
-    return tuple(
-        _slope_limit(piece, end, values, sign)
-        for piece, end, sign in ((pieces[0], penalty.low, -1), (pieces[-1], penalty.high, 1))
-    )
+    with SYMBOLS:
+        pieces = penalty.pieces(values)
+        return tuple(
+            _slope_limit(piece, end, values, sign)
+            for piece, end, sign in ((pieces[0], penalty.low, -1), (pieces[-1], penalty.high, 1))
+        )
 
 
 def _slope_limit(piece, end, values, sign):
@@ -186,9 +187,19 @@ def _mixed(piece, parameters):
     return [numeric(sp.diff(piece.slope, p), (Z, *parameters)) for p in parameters]
 
 
-@functools.lru_cache(maxsize=256)
-def _joint_motion(end, parameters):
-    return [sp.diff(end, p) for p in parameters]
+@functools.lru_cache(maxsize=1024)
+def _derivative_plan(penalty, key):
+    """Per piece ``d phi' / d parameter`` as functions; per joint its derivatives as numbers."""
+    values = dict(key)
+    with SYMBOLS:
+        mixed = [_mixed(piece, penalty.parameters) for piece in penalty.pieces(values)]
+        finite = np.isfinite([value for _, value in penalty.joint_values(values)])
+        motions = [
+            [number(sp.diff(end, p), values) for p in penalty.parameters]
+            for (end, _), known in zip(penalty.joints(values), finite, strict=True)
+            if known
+        ]
+    return mixed, motions
 
 
 def prox_derivatives(penalty, values, step, x, envelope):
@@ -203,24 +214,20 @@ def prox_derivatives(penalty, values, step, x, envelope):
     """
     z, which = envelope.prox(x)
     results = [np.zeros(z.shape) for _ in range(2 + len(penalty.parameters))]
-    pieces = penalty.pieces(values)
-    finite = np.isfinite([value for _, value in penalty.joint_values(values)])
-    joints = [end for (end, _), known in zip(penalty.joints(values), finite, strict=True) if known]
+    mixed_slopes, motions = _derivative_plan(penalty, tuple(values.items()))
     arguments = [values[name] for name in penalty.names]
     for k, branch in enumerate(envelope.branches):
         here = which == k
         if not here.any():
             continue
         if branch.is_joint:
-            for result, motion in zip(
-                results[2:], _joint_motion(joints[branch.index], penalty.parameters), strict=True
-            ):
-                result[here] = number(motion, values)
+            for result, motion in zip(results[2:], motions[branch.index], strict=True):
+                result[here] = motion
             continue
-        piece, inside = pieces[branch.index], z[here]
+        inside = z[here]
         gain = 1 / (1 + branch.curve.curvature(inside))
         results[0][here] = gain
         results[1][here] = -gain * branch.curve.slope(inside) / step
-        for result, mixed in zip(results[2:], _mixed(piece, penalty.parameters), strict=True):
+        for result, mixed in zip(results[2:], mixed_slopes[branch.index], strict=True):
             result[here] = -gain * step * mixed(inside, *arguments)
     return results

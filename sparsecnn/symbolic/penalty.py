@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import itertools
+import threading
 
 import numpy as np
 import sympy as sp
@@ -18,6 +19,8 @@ from .envelope import Curve, Envelope
 from .parser import names_in, parse, symbol
 
 Z = sp.Symbol("z", real=True)
+#: solvers run in threads, and mpmath keeps its precision in one global place
+SYMBOLS = threading.RLock()
 _KINKED = (sp.Abs, sp.sign, sp.Max, sp.Min, sp.Piecewise)
 
 
@@ -177,22 +180,38 @@ class Penalty:
         """The prox of ``step * phi`` at these parameters, as branches."""
         return Envelope(*self._numbers(_key(values), step))
 
-    @functools.lru_cache(maxsize=4096)  # noqa: B019 - penalties are few and live long
     def _numbers(self, key, step):
+        curves, joints = self._unscaled(key)
+        if step == 1.0:
+            return curves, joints
+        curves = [
+            Curve(
+                c.low,
+                c.high,
+                *(_scaled(f, step) for f in (c.value, c.slope, c.curvature)),
+                tuple(step * slope for slope in c.end_slopes),
+            )
+            for c in curves
+        ]
+        return curves, [(z, step * value) for z, value in joints]
+
+    @functools.lru_cache(maxsize=4096)  # noqa: B019 - penalties are few and live long
+    def _unscaled(self, key):
         values = dict(key)
         arguments, curves = [values[name] for name in self.names], []
-        for piece in self.pieces(values):
-            functions = [
-                _bound(numeric(e, (Z, *self.parameters)), arguments, step)
-                for e in (piece.value, piece.slope, piece.curvature)
+        with SYMBOLS:
+            for piece in self.pieces(values):
+                functions = [
+                    _bound(numeric(e, (Z, *self.parameters)), arguments)
+                    for e in (piece.value, piece.slope, piece.curvature)
+                ]
+                slopes = tuple(_end_slope(piece, e, values) for e in (piece.low, piece.high))
+                low, high = number(piece.low, values), number(piece.high, values)
+                curves.append(Curve(low, high, *functions, slopes))
+            joints = [
+                (number(end, values), _real(number(value, values)))
+                for end, value in self.joints(values)
             ]
-            slopes = tuple(step * _end_slope(piece, e, values) for e in (piece.low, piece.high))
-            low, high = number(piece.low, values), number(piece.high, values)
-            curves.append(Curve(low, high, *functions, slopes))
-        joints = [
-            (number(end, values), step * _real(number(value, values)))
-            for end, value in self.joints(values)
-        ]
         return curves, joints
 
     def evaluate(self, z, values):
@@ -460,5 +479,9 @@ def _end_slope(piece, end, values):
         return np.nan
 
 
-def _bound(function, arguments, step):
-    return lambda z: step * function(z, *arguments)
+def _bound(function, arguments):
+    return lambda z: function(z, *arguments)
+
+
+def _scaled(function, step):
+    return lambda z: step * function(z)
