@@ -216,13 +216,14 @@ def test_every_activation_the_layers_know_is_explained():
 @pytest.mark.parametrize("name", sorted(set(KNOWN) - NO_PROX))
 def test_deriving_what_was_explained_gives_the_activation_back(name):
     found = sc.explain(name)
-    layer = sc.Activation(found.prior)
+    layer = sc.derive(found).layer()
     x = np.random.default_rng(0).uniform(-8, 8, 200)
     np.testing.assert_allclose(layer(x), activation_values(name)(x), atol=1e-9)
 
 
 @pytest.mark.parametrize("name", ["softplus", "tanhshrink", "logsigmoid"])
 def test_a_parametric_penalty_is_minimised_by_its_activation(name):
+    assert sc.derive(sc.explain(name)).verify().passed
     prior = sc.explain(name).prior
     rng = np.random.default_rng(0)
     x = rng.uniform(-3, 3, 12)
@@ -302,7 +303,7 @@ def test_html_is_well_formed_self_contained_and_shows_cases():
     page = derivation.to_html()
     for forbidden in ("<script", "http://", "https://", "<link", "<img"):
         assert forbidden not in page.replace("http://www.w3.org/1998/Math/MathML", "")
-    assert "<mtable>" in page and "CONFIRMED" in page and "PROVED" in page
+    assert '<mtable class="cases">' in page and "CONFIRMED" in page and "PROVED" in page
     ElementTree.fromstring(page.split("\n", 1)[1].replace("&nbsp;", " "))
     assert "[code]" not in page and "<code>" not in page
 
@@ -358,3 +359,17 @@ def test_the_demo_of_activations_finds_the_dead_zones_the_theory_names():
     }  # fmt: skip
     for key, numbers in found.items():
         assert numbers["is_sparse"] == (numbers["dead"] is not None), key
+
+
+def test_modules_with_unusual_settings_are_read_too():
+    def verdict(kind, **attributes):
+        found = sc.explain(_torch_module(kind, **attributes))
+        return found.is_prox, found.convex
+
+    assert verdict("LeakyReLU", negative_slope=0.0) == (True, True)
+    assert verdict("LeakyReLU", negative_slope=2.0) == (True, False)
+    assert verdict("PReLU", weight=np.array([-0.5])) == (False, False)
+    assert verdict("ELU", alpha=2.5) == (True, False)
+    assert verdict("CELU", alpha=2.5) == (True, True)
+    assert verdict("Softplus", beta=2.0) == (True, True)
+    assert verdict("GELU", approximate="tanh") == (False, False)

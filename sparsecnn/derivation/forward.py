@@ -21,8 +21,10 @@ from ..symbolic.penalty import Z, number
 from ..symbolic.prox import X, solve_prox
 from ..symbolic.verify import verify_prox
 from ..validation import InputError, as_number
+from .inverse import ActivationPrior
 from .model import Derivation, Step
 from .named import as_prior, label, scalar_penalty
+from .parametric import parametric_derivation
 from .posterior import PosteriorMean, posterior_moments
 from .render import in_greek
 from .separation import DICTIONARIES, atoms_of, separation
@@ -72,6 +74,8 @@ def derive(prior, dictionary="orthonormal", noise=1.0, estimator="map", **parame
         raise InputError(f"dictionary is {dictionary!r}; expected one of {DICTIONARIES}.")
     noise = as_number(noise, "noise", positive=True)
     prior = as_prior(prior, parameters)
+    if isinstance(prior, ActivationPrior):
+        return parametric_derivation(prior)
     penalty, values = scalar_penalty(prior)
     if estimator == "mean":
         return _mean_derivation(prior, penalty, values, noise)

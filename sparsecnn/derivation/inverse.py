@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 
 from ..priors.base import SeparablePrior
@@ -55,6 +57,12 @@ class ActivationPrior(SeparablePrior):
     @property
     def is_nonnegative(self):
         return self.nonnegative
+
+    def scaled(self, s):
+        """The prior of codes in units of ``s``: its prox is ``sigma(s v) / s``."""
+        if not (np.isfinite(s) and s > 0):
+            raise InputError(f"s is {s}; expected a positive number, the unit of the codes.")
+        return dataclasses.replace(self, function=lambda x: self._at(s * x) / s)
 
     def _prox(self, xp, v, step):
         return xp.asarray(self._at(self._input(np.asarray(v, dtype=float), step)), dtype=v.dtype)

@@ -169,6 +169,8 @@ def _of_module(module):
                 else np.ravel(getattr(module, attribute))
             )
             values[parameter] = float(found[0])
+    if values.get("a") == 0 and name != "identity":
+        return _named("relu", {})  # no slope below zero
     return _named(name, values)
 
 
