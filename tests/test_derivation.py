@@ -373,3 +373,12 @@ def test_modules_with_unusual_settings_are_read_too():
     assert verdict("CELU", alpha=2.5) == (True, True)
     assert verdict("Softplus", beta=2.0) == (True, True)
     assert verdict("GELU", approximate="tanh") == (False, False)
+
+
+def test_the_prior_of_an_activation_without_a_formula_obeys_the_contract_and_is_solved():
+    sc.check_prior(sc.explain("tanhshrink").prior, code_shape=(2,), n_points=8, steps=(0.5, 1.0))
+    x = np.random.default_rng(0).standard_normal((3, 4))
+    dictionary = sc.Dictionary.random(6, 4, random_state=0)
+    problem = sc.SparseCodingProblem(x, dictionary, sc.explain("softplus").prior)
+    solution = sc.FISTA(tol=1e-6, max_iter=500).solve(problem)
+    assert solution.converged.all() and (solution.gap <= 1e-6).all()

@@ -10,7 +10,7 @@ import dataclasses
 
 import numpy as np
 
-from ..priors.base import SeparablePrior
+from ..priors.base import SeparablePrior, check_unit
 from ..validation import InputError
 
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(20)
@@ -60,8 +60,7 @@ class ActivationPrior(SeparablePrior):
 
     def scaled(self, s):
         """The prior of codes in units of ``s``: its prox is ``sigma(s v) / s``."""
-        if not (np.isfinite(s) and s > 0):
-            raise InputError(f"s is {s}; expected a positive number, the unit of the codes.")
+        check_unit(s)
         return dataclasses.replace(self, function=lambda x: self._at(s * x) / s)
 
     def _prox(self, xp, v, step):
@@ -96,6 +95,16 @@ class ActivationPrior(SeparablePrior):
         value = x * z - self._potential(x) - 0.5 * z**2
         return xp.asarray(np.where(reached, value, np.inf))
 
+    # -- the dual side: x - sigma(x) is a subgradient at sigma(x) ------------------------------
+    def _conjugate(self, xp, v):
+        x = _increasing_root(lambda u: u - self._at(u), np.asarray(v, dtype=float), reach=1e3)
+        return xp.asarray(self._potential(x) - 0.5 * self._at(x) ** 2)
+
+    def _domain(self):
+        ends = np.array([-_FAR, _FAR])
+        low, high = ends - self._at(ends)
+        return (low if low > -1e3 else -np.inf), (high if high < 1e3 else np.inf)
+
     def _potential(self, x):
         """``int_0^x sigma`` on panels of half a unit (32 at least)."""
         panels = int(max(32, np.ceil(2 * np.abs(x).max(initial=0.0)))) if x.size else 32
@@ -107,15 +116,15 @@ class ActivationPrior(SeparablePrior):
         return x * (self._at(x[..., None] * unit) @ weights)
 
 
-def _increasing_root(function, target):
+def _increasing_root(function, target, reach=_FAR):
     """Solve ``function(u) = target`` for a nondecreasing function, by bisection."""
     target = np.asarray(target, dtype=float)
     low, high = np.full(target.shape, -1.0), np.full(target.shape, 1.0)
     for _ in range(20):
-        short = (function(high) < target) & (high < _FAR)
+        short = (function(high) < target) & (high < reach)
         high = np.where(short, 2 * high, high)
     for _ in range(20):
-        short = (function(low) > target) & (low > -_FAR)
+        short = (function(low) > target) & (low > -reach)
         low = np.where(short, 2 * low, low)
     for _ in range(90):
         middle = 0.5 * (low + high)

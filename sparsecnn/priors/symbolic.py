@@ -11,7 +11,7 @@ import functools
 import numpy as np
 
 from ..validation import InputError, InputTypeError
-from .base import SeparablePrior, _short
+from .base import SeparablePrior, check_unit, short
 
 #: names a parameter cannot have, because they mean something to the class
 _RESERVED = {"formula", "support", "values", "unit", "step", "names"}
@@ -66,6 +66,7 @@ class SymbolicPrior(SeparablePrior):
     support: object = "real"
     values: dict = dataclasses.field(default_factory=dict)
     unit: float = 1.0
+    _scaling = {"unit": 1}
 
     def __init__(self, formula, support="real", *, values=None, unit=1.0, **parameters):
         parameters = {**(values or {}), **parameters}
@@ -110,7 +111,7 @@ class SymbolicPrior(SeparablePrior):
         raise AttributeError(f"SymbolicPrior has no attribute {name!r}")
 
     def __repr__(self):
-        inside = "".join(f", {n}={_short(v)}" for n, v in self.parameters.items())
+        inside = "".join(f", {n}={short(v)}" for n, v in self.parameters.items())
         support = "" if self.support == "real" else f", support={self.support!r}"
         unit = "" if self.unit == 1.0 else f", unit={self.unit:g}"
         return f"SymbolicPrior({self.formula!r}{inside}{support}{unit})"
@@ -122,8 +123,7 @@ class SymbolicPrior(SeparablePrior):
 
     def scaled(self, s):
         """The prior of codes in units of ``s``: ``phi(s z) / s^2``."""
-        if not (np.isfinite(s) and s > 0):
-            raise InputError(f"s is {s}; expected a positive number, the unit of the codes.")
+        check_unit(s)
         return dataclasses.replace(self, unit=self.unit * float(s))
 
     # -- the mathematics ---------------------------------------------------------------------
