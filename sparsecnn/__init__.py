@@ -52,6 +52,9 @@ _HOME = {
     **dict.fromkeys(("ConvergenceWarning", "InputError", "InputTypeError"), "validation"),
 }  # fmt: skip
 
+#: modules that are used by their own names, as in ``sc.plots.plot_comparison(result)``
+_MODULES = ("datasets", "plots", "report")
+
 __all__ = sorted(_HOME)
 
 
@@ -60,6 +63,8 @@ def __getattr__(name):
         value = getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
         globals()[name] = value
         return value
+    if name in _MODULES:
+        return importlib.import_module(f"{__name__}.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -278,14 +278,11 @@ def _compare_parameter(prior, name, v, step, grad, value, towards):
     _require(shapes[0] == shapes[1], prior, f"the gradient in {name} has another shape", got=shapes)
     got, wanted = float(np.sum(gradient * towards)), float(slope[smooth].sum())
     size = 1.0 + np.abs(slope[smooth]).sum()
-    _require(
+    good, claim = (
         _close(got, wanted, _DERIVATIVE, size),
-        prior,
         f"prox_vjp is not the derivative in {name}",
-        step=step,
-        vjp=got,
-        differences=wanted,
     )
+    _require(good, prior, claim, step=step, vjp=got, differences=wanted)
 
 
 def _differences(function):

@@ -95,7 +95,7 @@ def _add_compare(commands):
         ("--stride", levels, "stride of each level (default: from the image size)"),
         ("--padding", {"default": "valid", "choices": paddings}, "at every level"),
         ("--prior", {"default": "exponential", "choices": priors}, "sparse prior of every level"),
-        ("--lam", {"type": float, "metavar": "X"}, "sparsity weight (default: from the pixels)"),
+        ("--lam", {"type": _rate, "metavar": "X"}, "sparsity weight (default: from the pixels)"),
         ("--epochs", {**count, "default": 8}, "passes over the images while learning (default 8)"),
         (
             "--learn",
@@ -137,6 +137,7 @@ def _run_compare(arguments):
             hierarchy,
             x=test,
             y=labels,
+            random_state=arguments.seed,
             readout=readout,
             noise=(0.0, *(arguments.noise or (0.1, 0.2))),
             progress=progress.stage,
@@ -166,7 +167,7 @@ def _print_comparison(result, sweep, arguments):
     print(result.summary())
     print(
         f"report: {arguments.out}   {result.meta['seconds']:.0f} s, peak memory "
-        f"{result.meta['peak_memory_mib']:.0f} MiB"
+        f"{result.meta['peak_memory_mib'] or float('nan'):.0f} MiB"
     )
 
 
@@ -185,8 +186,15 @@ def _plan(data, arguments):
         raise InputError(f"the levels do not agree: {said}; expected one number per level in each.")
     lam = arguments.lam
     if lam is None:
-        lam = 0.1 * max(1.0, float(abs(data.train).max()) / 2)
-    return {"atoms": atoms, "kernel": kernel, "stride": stride, "lam": round(lam, 3)}
+        lam = round(0.1 * max(1.0, float(abs(data.train).max()) / 2), 3)
+    if kernel[0] > min(height, width):
+        from .validation import InputError
+
+        raise InputError(
+            f"--kernel starts with {kernel[0]}, but the images are {height} x {width}; expected "
+            "filters that fit. Use a smaller kernel."
+        )
+    return {"atoms": atoms, "kernel": kernel, "stride": stride, "lam": lam}
 
 
 def _learned_hierarchy(data, plan, arguments, progress):
@@ -214,11 +222,6 @@ def _learned_hierarchy(data, plan, arguments, progress):
 
 
 def _meta(data, test, readout, plan, arguments, seconds):
-    import resource
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (
-        2**20 if sys.platform == "darwin" else 2**10
-    )
     return {
         "data": data.name,
         "image_shape": list(data.train.shape[1:]),
@@ -231,11 +234,21 @@ def _meta(data, test, readout, plan, arguments, seconds):
         "epochs": arguments.epochs,
         "seed": arguments.seed,
         "seconds": round(seconds, 1),
-        "peak_memory_mib": round(peak, 1),
+        "peak_memory_mib": _peak_memory(),
         "command": "sparsecnn " + " ".join(_quoted(sys.argv[1:]))
         if len(sys.argv) > 1
         else "sparsecnn compare",
     }
+
+
+def _peak_memory():
+    """Largest resident memory of this process in MiB, or None where the system does not say."""
+    try:
+        import resource
+    except ImportError:
+        return None
+    unit = 2**20 if sys.platform == "darwin" else 2**10
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit, 1)
 
 
 def _quoted(words):
@@ -421,6 +434,13 @@ def _source(text):
     if not text:  # a shell variable that is not set; as a path it would be the current folder
         raise argparse.ArgumentTypeError("an empty name; expected digits, images or a path")
     return text
+
+
+def _rate(text):
+    (rate,) = _numbers(float)(text) if "," not in text else (None,)
+    if rate is None or not 0 <= rate < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a finite number >= 0")
+    return rate
 
 
 def _noise_levels(text):

@@ -12,6 +12,7 @@ import numpy as np
 
 #: largest constraint matrix (numbers) for which the full linear program is attempted
 _LP_NUMBERS = 8_000_000
+_KEPT = 4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,6 +111,17 @@ def interior_point(dictionary, prior, observed=None, attained=True, resolution=0
     return dataclasses.replace(
         zero, status="empty" if status == "empty" and complete else "unknown"
     )
+
+
+def remembered_interior_point(dictionary, prior, resolution):
+    """``interior_point`` of unmasked problems, kept with the dictionary for the last few priors."""
+    known = dictionary.__dict__.setdefault("_interior_points", {})
+    key = (prior, resolution)  # priors are immutable and compared by identity
+    if key not in known:
+        while len(known) >= _KEPT:
+            known.pop(next(iter(known)))
+        known[key] = interior_point(dictionary, prior, resolution=resolution)
+    return known[key]
 
 
 def _multiples(low, high):

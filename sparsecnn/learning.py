@@ -14,7 +14,7 @@ import numpy as np
 from .dictionaries import unit_rows
 from .engine import single_threaded_blas
 from .problem import SparseCodingProblem
-from .solvers import FISTA, ISTA
+from .solvers import proximal_gradient_for
 from .validation import (
     ConvergenceWarning,
     InputError,
@@ -26,6 +26,7 @@ from .validation import (
 
 #: An atom used less than this fraction of the mean over an epoch is dead and is replaced.
 _DEAD = 1e-3
+_UPDATES = 5  # gradient steps in the atoms for the codes of one batch
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,6 +48,7 @@ class LearningRecord:
     n_replaced: int
 
 
+@single_threaded_blas()
 def learn_dictionary(
     x,
     dictionary,
@@ -55,16 +57,14 @@ def learn_dictionary(
     n_epochs=10,
     batch_size=256,
     tol=1e-2,
-    n_updates=5,
     random_state=None,
-    on_batch=None,
     on_epoch=None,
 ):
     """Learn unit-norm atoms for signals ``x`` under a sparse prior.
 
-    Each batch is coded to a relative gap ``tol`` and then the atoms take ``n_updates`` projected
-    gradient steps on ``1/2 ||x - D z||^2`` with the codes fixed, none of which raises the batch's
-    energy. Atoms that an epoch hardly used are replaced by a normalised piece of the signal that is
+    Each batch is coded to a relative gap ``tol``; then the atoms take a few projected gradient
+    steps on ``1/2 ||x - D z||^2`` with the codes fixed, none of which raises the batch's energy.
+    Atoms that an epoch hardly used are replaced by a normalised piece of the signal that is
     explained worst.
 
     Parameters
@@ -77,16 +77,10 @@ def learn_dictionary(
     n_epochs, batch_size : int
     tol : float
         Relative gap of the codes while learning.
-    n_updates : int
-        Gradient steps on the atoms for each batch.
     random_state : None, int or Generator
         Order of the samples.
-    on_batch : callable, optional
-        Called as ``on_batch(epoch, batch, n_batches, objective)``; returning True stops after that
-        batch.
     on_epoch : callable, optional
-        Called after every epoch with the LearningRecord so far, whose atoms can be kept or tried
-        out; returning True stops.
+        Called after each epoch with the ``LearningRecord`` so far; returning True stops.
 
     Returns
     -------
@@ -95,70 +89,36 @@ def learn_dictionary(
     References
     ----------
     Olshausen & Field 1996, Emergence of simple-cell receptive field properties by learning a sparse
-    code. Mairal, Bach, Ponce & Sapiro 2009, Online dictionary learning for sparse coding.
+    code.
+    Mairal, Bach, Ponce & Sapiro 2009, Online dictionary learning for sparse coding.
     """
     x = as_float_array(x, "x", expected=f"signals (n_samples, *{dictionary.signal_shape})")
     n_epochs, batch_size = as_integer(n_epochs, "n_epochs"), as_integer(batch_size, "batch_size")
-    n_updates, tol = as_integer(n_updates, "n_updates"), as_number(tol, "tol", positive=True)
+    tol, rng = as_number(tol, "tol", positive=True), as_generator(random_state)
     SparseCodingProblem(x[:1], dictionary, prior)  # refuse a misfit before any work
-    rng = as_generator(random_state)
     unit = _unit_of(x)
-    x, prior = x / unit, prior.scaled(unit)
+    if unit != 1.0:
+        x, prior = x / unit, prior.scaled(unit)
     dictionary = dictionary.with_atoms(unit_rows(dictionary.atoms.astype(x.dtype)))
-    solver = (FISTA if prior.is_convex else ISTA)(tol=tol, max_iter=200)
-    with single_threaded_blas():
-        return _learned(
-            x,
-            dictionary,
-            prior,
-            unit,
-            n_epochs,
-            batch_size,
-            n_updates,
-            solver,
-            rng,
-            on_batch,
-            on_epoch,
-        )
-
-
-def _learned(
-    x,
-    dictionary,
-    prior,
-    unit,
-    n_epochs,
-    batch_size,
-    n_updates,
-    solver,
-    rng,
-    on_batch,
-    on_epoch,
-):
-    """The loop of ``learn_dictionary``, after its checks, in units of ``unit``."""
-    steps, objectives, n_replaced, stop = _AtomSteps(), [], 0, False
+    solver = proximal_gradient_for(prior)(tol=tol, max_iter=200)
+    steps, objectives, n_replaced = _AtomSteps(), [], 0
     for epoch in range(n_epochs):
         order = rng.permutation(len(x))
-        batches = [order[i : i + batch_size] for i in range(0, len(x), batch_size)]
         usage, worst = np.zeros(dictionary.n_atoms), _WorstExplained()
-        for b, rows in enumerate(batches):
-            problem = SparseCodingProblem(x[rows], dictionary, prior)
+        for start in range(0, len(x), batch_size):
+            problem = SparseCodingProblem(x[order[start : start + batch_size]], dictionary, prior)
             solution = _solve_quietly(solver, problem)
             objectives.append(float(solution.objective.mean()) * unit * unit)  # inf, no error
             usage += np.abs(solution.codes).sum(axis=(0, *range(2, solution.codes.ndim)))
             worst.offer(problem, solution.codes)
-            dictionary = steps.improved(problem, solution.codes, n_updates)
-            stop = bool(on_batch and on_batch(epoch, b, len(batches), objectives[-1]))
-            if stop:
-                break
-        if stop:
-            break
-        if on_epoch and on_epoch(LearningRecord(dictionary, np.array(objectives), n_replaced)):
+            dictionary = steps.improved(problem, solution.codes)
+        record = LearningRecord(dictionary, np.array(objectives), n_replaced)
+        if on_epoch and on_epoch(record):
             break
         if epoch + 1 < n_epochs:
             dictionary, replaced = _revived(dictionary, usage, worst)
             n_replaced += replaced
-    return LearningRecord(dictionary, np.array(objectives), n_replaced)
+    return record
 
 
 def _solve_quietly(solver, problem):
@@ -179,10 +139,8 @@ class _AtomSteps:
     def __init__(self):
         self._damping = 2.0
 
-    def improved(self, problem, codes, n_updates):
-        """The problem's dictionary after up to ``n_updates`` steps,
-        none of which raises the energy.
-        """
+    def improved(self, problem, codes):
+        """The problem's dictionary after a few steps, none of which raises the energy."""
         dictionary = problem.dictionary
         energy = (codes.astype(np.float64) ** 2).sum(axis=(0, *range(2, codes.ndim)))
         if not energy.any():
@@ -192,7 +150,7 @@ class _AtomSteps:
         residual = problem.x - dictionary.synthesize(codes)
         before = _sum_of_squares(residual)
         self._damping = max(0.7 * self._damping, 1.0)
-        for _ in range(n_updates):
+        for _ in range(_UPDATES):
             direction = dictionary.atom_gradient(residual, codes) / weight
             for _ in range(12):
                 moved = dictionary.with_atoms(
@@ -219,7 +177,7 @@ class _WorstExplained:
         residual = problem.residual(codes)
         energy = np.einsum("ni,ni->n", *(residual.reshape(len(residual), -1),) * 2)
         for i in np.argsort(energy)[::-1][:8]:
-            self._pieces.append((float(energy[i]), problem.x[i], residual[i]))
+            self._pieces.append((float(energy[i]), problem.x[i].copy(), residual[i].copy()))
         self._pieces = sorted(self._pieces, key=lambda piece: -piece[0])[:64]
 
     def take(self, n, shape):

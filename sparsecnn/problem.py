@@ -10,7 +10,7 @@ from typing import NamedTuple
 import array_api_compat
 import numpy as np
 
-from .duality import DualPoint, interior_point
+from .duality import interior_point, remembered_interior_point
 from .validation import InputError, InputTypeError, as_float_array
 
 #: Codes are certified this many numbers at a time, so that memory does not grow with the batch.
@@ -31,8 +31,8 @@ class Certificate(NamedTuple):
         ``dual_gap / max(|E(z)|, |E(0)|)``, 0 where both are 0 (a prior without mass at 0 is
         measured at its prox of 0 instead).
     fixed_point_residual : array
-        ``L ||z - prox(z - grad / L, 1 / L)|| / ||D^T x||``: 0 exactly at stationary points of the
-        proximal step.
+        ``L ||z - prox(z - grad / L, 1 / L)|| / ||D^T x||`` (not divided where ``D^T x = 0``): 0
+        exactly at stationary points of the proximal step.
     """
 
     objective: np.ndarray
@@ -60,7 +60,8 @@ class SparseCodingProblem:
     Attributes
     ----------
     x, dictionary, prior, mask, n_samples
-        As given; ``mask`` is None or a boolean array shaped like ``x``.
+        As given; ``mask`` is None or a boolean array shaped like ``x``, and ``x`` is 0 where it is
+        not observed.
     shape : tuple
         Shape of the codes, (n_samples, *dictionary.code_shape).
 
@@ -108,7 +109,10 @@ class SparseCodingProblem:
     def subset(self, rows):
         """The problem of the samples ``rows`` (a slice, or an index or boolean array)."""
         mask = None if self.mask is None else self.mask[rows]
-        return self._twin(self.x[rows], mask, self.prior, self.dictionary, self._interior)
+        # a dual point is shared once it is known for all samples: those of a part observe other
+        # pixels, so a point found for them is none for the whole
+        known = self._interior if self.mask is None or self._interior else {}
+        return self._twin(self.x[rows], mask, self.prior, self.dictionary, known)
 
     def astype(self, dtype):
         """The problem in another floating dtype."""
@@ -172,33 +176,46 @@ class SparseCodingProblem:
 
     def projections(self):
         """``D^T (mask * x)``: the negative gradient at zero, the linear part of a layer."""
-        return self.dictionary.analyze(self.x if self.mask is None else self.x * self.mask)
+        return self.dictionary.analyze(self.x)
 
     def objective(self, codes):
         """Energy of each sample, float64, shape (n_samples,); ``inf`` where it overflows."""
-        return self.certificate(codes).objective
+        return self.certificate(codes, gap=False, stationarity=False).objective
 
     def dual_gap(self, codes):
         """Upper bound of ``E(z) - min E`` per sample, float64; nan if the prior is not convex."""
-        return self.certificate(codes).dual_gap
+        return self.certificate(codes, stationarity=False).dual_gap
 
     def relative_gap(self, codes):
         """``dual_gap / max(|E(z)|, |E(0)|)`` per sample, float64; what solvers stop on."""
-        return self.certificate(codes).relative_gap
+        return self.certificate(codes, stationarity=False).relative_gap
 
     def fixed_point_residual(self, codes):
         """Relative size of one proximal-gradient step from ``codes``, per sample, float64."""
-        return self.certificate(codes).fixed_point_residual
+        return self.certificate(codes, gap=False).fixed_point_residual
 
-    def certificate(self, codes, stationarity=True):
-        """All of the above in one pass; without ``stationarity`` no fixed-point residual (nan)."""
-        codes = self._codes(codes)
+    def certificate(self, codes, *, gap=True, stationarity=True):
+        """All of the above in one pass; nan for what is not asked for.
+
+        Parameters
+        ----------
+        codes : array, shape ``shape``
+        gap, stationarity : bool
+            Whether the duality gaps (of a convex prior) and the fixed-point residual are wanted.
+
+        Returns
+        -------
+        Certificate
+        """
+        codes, gap = self._codes(codes), gap and self.prior.is_convex
+        if gap:
+            self.dual_interior  # noqa: B018 - of all samples, before they are parted
         result = Certificate(*(np.empty(self.n_samples) for _ in Certificate._fields))
         for rows, s in self.scale_groups():
             group = self.subset(rows).in_units(s)
             exponent = int(np.log2(s))
             scaled = np.ldexp(codes[rows], -exponent) if exponent else codes[rows]
-            part = group._certificate_in_blocks(scaled, stationarity)
+            part = group._certificate_in_blocks(scaled, gap, stationarity)
             if s != 1.0:
                 part = self._in_original_units(part, rows, codes[rows], exponent)
             for whole, piece in zip(result, part, strict=False):
@@ -213,76 +230,84 @@ class SparseCodingProblem:
             gap = np.ldexp(part.dual_gap, 2 * exponent)
         return Certificate(objective, gap, part.relative_gap, part.fixed_point_residual)
 
-    def _certificate_in_blocks(self, codes, stationarity):
+    def _certificate_in_blocks(self, codes, gap, stationarity):
         size = max(1, _BLOCK_NUMBERS // int(np.prod(codes.shape[1:])))
         parts = [
             self.subset(slice(start, start + size))
             .astype(np.float64)
-            ._block_certificate(codes[start : start + size], stationarity)
+            ._block_certificate(codes[start : start + size], gap, stationarity)
             for start in range(0, self.n_samples, size)
         ]
         return _BlockCertificate(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
-    def _block_certificate(self, codes, stationarity):
+    def _block_certificate(self, codes, gap, stationarity):
         z = codes.astype(np.float64, copy=False)
-        x = self.x if self.mask is None else self.x * self.mask
         residual = self.residual(z)
         pull = self.dictionary.analyze(residual)
         fidelity = 0.5 * _squares(residual)
         objective = fidelity + self.prior.value(z)
-        moved = gap = relative = np.full(len(z), np.nan)
+        moved = excess = relative = np.full(len(z), np.nan)
         if stationarity:
-            moved = self._relative_move(z, pull, x)
-        if self.prior.is_convex:
-            gap = np.maximum(objective - self._dual_value(x, residual, pull), 0.0)
-            relative = _relative(gap, objective, self._start_energy(x))
-        return _BlockCertificate(objective, gap, relative, moved, fidelity)
+            moved = self._relative_move(z, pull)
+        if gap:
+            excess = np.maximum(objective - self._dual_value(residual, pull), 0.0)
+            relative = _relative(excess, objective, self._start_energy())
+        return _BlockCertificate(objective, excess, relative, moved, fidelity)
 
-    def _relative_move(self, z, pull, x):
-        """``L ||z - prox(z + pull / L, 1 / L)|| / ||D^T x||`` of masked signals."""
+    def _relative_move(self, z, pull):
+        """``L ||z - prox(z + pull / L, 1 / L)|| / ||D^T x||``, absolute where ``D^T x = 0``."""
         lipschitz = self.dictionary.lipschitz
         step = 1.0 / lipschitz if lipschitz > 0 else 1.0
         moved = np.sqrt(_squares(z - self.prior.prox(z + step * pull, step))) / step
-        reach = np.sqrt(_squares(self.dictionary.analyze(x)))
+        reach = np.sqrt(_squares(self.projections()))
         return np.divide(moved, reach, out=moved, where=reach > 0)
 
-    def _start_energy(self, x):
+    def _start_energy(self):
         """``E(0)`` of masked signals, or ``E(prox(0))`` where zero is outside the support."""
         start = np.zeros((1, *self.dictionary.code_shape))
         penalty = self.prior.value(start)
         if np.isfinite(penalty).all():
-            return 0.5 * _squares(x) + penalty
+            return 0.5 * _squares(self.x) + penalty
         start = self.prior.prox(start)
         image = self.dictionary.synthesize(start)
         image = image if self.mask is None else image * self.mask
-        return 0.5 * _squares(x - image) + self.prior.value(start)
+        return 0.5 * _squares(self.x - image) + self.prior.value(start)
+
+    def ray(self, codes):
+        """The energy of each code's non-negative multiples, as a ``Ray``."""
+        image = (self.x - self.residual(codes)).astype(np.float64, copy=False)  # mask * D z
+        codes = codes.astype(np.float64, copy=False)
+        cross, square = _inner(self.x.astype(np.float64, copy=False), image), _squares(image)
+        return Ray(self.prior, codes, cross, square)
 
     # -- the dual ----------------------------------------------------------------------------
     @property
     def dual_interior(self):
         """DualPoint: well inside the dual feasible set, found once (an LP if some rate is <= 0)."""
         if "point" not in self._interior:
-            observed, attained = None, True
-            if self.mask is not None:
+            dictionary, resolution = self.dictionary.astype(np.float64), self._resolution()
+            if self.mask is None:
+                point = remembered_interior_point(dictionary, self.prior, resolution)
+            else:
                 observed = self.mask.all(axis=0)
                 same = (self.mask == observed).reshape(self.n_samples, -1).all(axis=1)
-                attained = bool(same.any())
-            self._interior["point"] = interior_point(
-                self.dictionary.astype(np.float64),
-                self.prior,
-                observed,
-                attained,
-                resolution=1e-10 * float(np.abs(self.x).max()),
-            )
+                point = interior_point(
+                    dictionary, self.prior, observed, bool(same.any()), resolution
+                )
+            self._interior["point"] = point
         return self._interior["point"]
 
-    def _dual_value(self, x, residual, pull):
+    def _resolution(self):
+        """Rates below this drown in the rounding errors of the data; a power of two."""
+        return float(np.ldexp(1e-10, np.frexp(np.abs(self.x).max())[1]))
+
+    def _dual_value(self, residual, pull):
         """Best dual value found on the segment from the interior point to the residual.
 
         ``-inf`` if none is feasible. ``D(u) = <x, u> - 1/2 ||u||^2 - phi*(D^T u)`` for ``u``
         supported on the observed pixels.
         """
-        start = self.dual_interior
+        x, start = self.x, self.dual_interior
         if start.status in ("empty", "unknown"):
             return np.full(len(x), np.nan)
         signal, codes = start.of_size(np.sqrt(_squares(x)))
@@ -315,6 +340,33 @@ class SparseCodingProblem:
                 "sample of x. Add a batch axis with codes[None] if this is one sample."
             )
         return codes
+
+
+class Ray(NamedTuple):
+    """``E(s z)`` as a function of the scale ``s``, one per sample; float64, up to ``||x||^2 / 2``.
+
+    Attributes
+    ----------
+    prior : Prior
+    codes : array, shape (n_samples, *code_shape)
+    cross, square : array, shape (n_samples,)
+        ``<x, D z>`` and ``||D z||^2``.
+    """
+
+    prior: object
+    codes: np.ndarray
+    cross: np.ndarray
+    square: np.ndarray
+
+    @property
+    def penalty(self):
+        """array, shape (n_samples,): ``phi(z)``."""
+        return self.prior.value(self.codes)
+
+    def energy(self, s):
+        """``1/2 s^2 ||D z||^2 - s <x, D z> + phi(s z)`` for scales ``s`` of shape (n_samples,)."""
+        scaled = s.reshape((-1,) + (1,) * (self.codes.ndim - 1)) * self.codes
+        return 0.5 * s**2 * self.square - s * self.cross + self.prior.value(scaled)
 
 
 class _BlockCertificate(NamedTuple):
@@ -405,12 +457,3 @@ def _check_alignment(prior, code_shape):
         prior.value(np.zeros((1, *code_shape)))
     except InputError as error:
         raise InputError(f"prior does not fit the dictionary: {error}")
-    k = getattr(prior, "k", None)
-    if k is not None and k > np.prod(code_shape):
-        raise InputError(
-            f"prior TopK keeps k = {k} of only {int(np.prod(code_shape))} coefficients; expected "
-            "a smaller k."
-        )
-
-
-__all__ = ["Certificate", "DualPoint", "SparseCodingProblem"]

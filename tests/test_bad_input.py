@@ -319,7 +319,6 @@ def test_something_that_is_no_problem_is_refused(run, wrong):
         lambda: sc.AsymmetricLaplace(np.full(5, 0.1), np.full(4, 0.1)),
         lambda: sc.GroupLaplace(0.1, [0, 0, 1, 1]),
         lambda: sc.GroupLaplace([0.1, 0.2, 0.3], [0, 0, 1, 1, 1]),
-        lambda: sc.TopK(6),
         lambda: sc.Uniform(np.zeros(4), np.ones(4)),
         lambda: sc.Lp(0.1, np.ones(4)),
     ],
@@ -537,6 +536,8 @@ def test_numpy_scalars_serve_as_settings():
     solver = sc.FISTA(tol=np.float32(1e-4), max_iter=np.int64(500))
     assert solver.solve(problem_of(X)).converged.all()
     assert sc.TopK(np.int32(2)).k == 2
+    codes = np.arange(6.0).reshape(2, 3)
+    assert np.array_equal(sc.TopK(9).prox(codes), codes)  # a budget larger than the code
 
 
 # -- constructors of dictionaries -----------------------------------------------------------

@@ -73,6 +73,8 @@ def test_no_command_is_a_usage_error_that_shows_the_help(capsys):
         (["compare", "--noise", "0,0.1"], "not positive"),
         (["compare", "--noise", "nan"], "not positive"),
         (["compare", "--noise", "inf"], "not positive"),
+        (["compare", "--lam", "nan"], "not a finite number"),
+        (["compare", "--lam", "-1"], "not a finite number"),
     ],
 )
 def test_a_wrong_word_is_a_usage_error_and_writes_nothing(
@@ -170,7 +172,7 @@ def _no_work(*arguments, **named):
         (["--data", "/no/such/place"], "no file or folder"),
         (["--atoms", "3,4,5"], "the levels do not agree: --atoms has 3, --kernel has 2"),
         (["--atoms", "3", "--kernel", "4,2"], "the levels do not agree"),
-        (["--lam", "nan"], "nan; expected finite numbers"),
+        (["--kernel", "40,2"], "--kernel starts with 40"),
         (["--kernel", "0,1"], "kernel_size is 0"),
         (["--atoms", "0,1"], "n_atoms is 0"),
         (["--out", "missing/page.html"], "--out is 'missing/page.html', where no page can"),

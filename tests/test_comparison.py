@@ -360,3 +360,15 @@ def test_a_sweep_refuses_what_does_not_fit():
         coherence_sweep(np.ones((3, 8)), dictionary, sc.Laplace(0.1), n_samples=0)
     with pytest.raises(sc.InputError, match="x contains NaN"):
         coherence_sweep(np.full((3, 8), np.nan), dictionary, sc.Laplace(0.1))
+
+
+def test_drift_is_measured_on_clean_images_whatever_the_noise():
+    rng = np.random.default_rng(0)
+    x = rng.random((80, 1, 6, 6))
+    hierarchy = sc.Hierarchy(
+        [sc.Level(sc.ConvDictionary.random(4, 3, (6, 6), random_state=0), sc.Exponential(0.1))]
+    )
+    result = sc.compare(hierarchy, x=x, y=np.arange(80) % 2, noise=(0.3,))
+    forward, exact = result.readouts[0], result.readouts[-1]
+    assert set(forward.accuracy) == {0.0, 0.3}
+    assert forward.drift > 0.1 and exact.drift == 0

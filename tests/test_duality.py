@@ -245,3 +245,26 @@ def test_the_root_of_twice_the_gap_bounds_the_distance_of_the_reconstructions():
         trial = rng.standard_normal(problem.shape)
         distance = np.linalg.norm(dictionary.synthesize(trial) - exact, axis=1)
         assert (distance <= np.sqrt(2 * problem.dual_gap(trial)) + 1e-5).all()
+
+
+def test_a_part_that_observes_more_pixels_does_not_lend_its_dual_point_to_the_whole():
+    atoms = [[0.4, -0.1], [0.9, 0.1], [0.8, 0.4]]
+    mask = [[1, 1], [0, 1]]
+    for scale in (1.0, 1e70):  # samples of unlike size are certified apart
+        x = np.array([[2.0, 2.0], [2.0 * scale, 2.0 * scale]])
+        problem = sc.SparseCodingProblem(x, sc.Dictionary(atoms), sc.NonNegative(), mask)
+        problem.subset(slice(0, 1)).dual_interior
+        zero = np.zeros(problem.shape)
+        excess = problem.objective(zero) - sc.solve(problem, tol=1e-10).objective
+        assert (problem.dual_gap(zero) >= excess * (1 - 1e-9)).all()
+
+
+def test_a_program_is_solved_once_for_a_dictionary_and_a_prior(monkeypatch):
+    from sparsecnn import duality
+
+    dictionary, prior = sc.Dictionary.random(6, 8, random_state=0), sc.NonNegative()
+    x = np.random.default_rng(0).standard_normal((3, 8))
+    zero = np.zeros((3, 6))
+    first = sc.SparseCodingProblem(x, dictionary, prior).dual_gap(zero)
+    monkeypatch.setattr(duality, "_largest_margin", None)  # a second program would fail
+    assert np.array_equal(sc.SparseCodingProblem(x, dictionary, prior).dual_gap(zero), first)

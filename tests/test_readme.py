@@ -1,4 +1,4 @@
-"""The README keeps its word: its code runs and prints what it says, its commands are the ones CI runs."""
+"""The README keeps its word: its code prints what it says, its commands are the ones CI runs."""
 
 import contextlib
 import io

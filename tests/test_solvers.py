@@ -477,3 +477,58 @@ def test_convolutional_atoms_written_out_give_the_same_codes():
         radius = np.sqrt(2 * gap / problem.prior.alpha)  # strong convexity
         distance = np.linalg.norm(a.codes.reshape(4, -1) - b.codes, axis=1)
         assert (distance <= 2 * radius + ROUNDING).all() and radius.max() < 1e-4
+
+
+@pytest.mark.parametrize(
+    ("prior", "atom", "x"),
+    [
+        (sc.TruncatedExponential(-0.5, 100.0), [0.3, 0.0], [1.0, 0.0]),
+        (sc.Gamma(0.01, 2.0), [0.3, 0.0], [1.0, 0.0]),
+        (sc.ElasticNet(0.1, 0.5), [2.0, 1.0], [1.0, 0.3]),
+    ],
+)
+def test_calibration_finds_the_least_energy_however_far_along_the_ray(prior, atom, x):
+    problem = sc.SparseCodingProblem([x], sc.Dictionary([atom]), prior)
+    plain = sc.ForwardTransform().solve(problem).codes
+    calibrated = sc.ForwardTransform(calibrate=True).solve(problem)
+    grid = np.geomspace(1e-3, 1e3, 20001)
+    energies = [problem.objective(s * plain)[0] for s in grid]
+    assert calibrated.objective[0] <= min(energies) + 1e-9
+
+
+def test_overlapping_solves_leave_the_threads_of_the_process_as_they_were():
+    from concurrent.futures import ThreadPoolExecutor
+
+    from threadpoolctl import threadpool_info, threadpool_limits
+
+    def threads():
+        return [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
+
+    problem = sc.SparseCodingProblem(
+        np.random.default_rng(0).standard_normal((40, 16)),
+        sc.Dictionary.random(32, 16, random_state=0),
+        sc.Exponential(0.1),
+    )
+    with threadpool_limits(2, user_api="blas"):
+        before = threads()
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(lambda _: sc.solve(problem), range(12)))
+        assert threads() == before
+
+
+def test_a_prior_may_have_a_parameter_called_k():
+    class Named(type(sc.Laplace(0.1))):
+        k: float = 7.0
+        _scaling = {"lam": -1, "k": 0}
+
+        def _prox(self, xp, v, step, lam, k):
+            return super()._prox(xp, v, step, lam)
+
+        def _value(self, xp, z, lam, k):
+            return super()._value(xp, z, lam)
+
+        def _domain(self, lam, k):
+            return super()._domain(lam)
+
+    dictionary = sc.Dictionary.random(4, 3, random_state=0)
+    assert sc.solve(sc.SparseCodingProblem([[1.0, 2.0, 0.5]], dictionary, Named(0.1))).converged

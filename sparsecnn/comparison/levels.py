@@ -28,10 +28,8 @@ class LevelComparison:
         self.milliseconds = {
             name: _cpu_milliseconds(solver, problem) for name, solver in solvers.items()
         }
-        axes = tuple(range(1, problem.x.ndim))
-        observed = problem.x if problem.mask is None else problem.x * problem.mask
-        self._size = np.sqrt((observed.astype(np.float64) ** 2).sum(axis=axes))
-        self._image = observed - problem.residual(self.reference.codes)
+        self._size = norms(problem.x)
+        self._residual = problem.residual(self.reference.codes)
         self.errors = {
             name: relative_error(s.codes, self.reference.codes)
             for name, s in self.solutions.items()
@@ -45,7 +43,6 @@ class LevelComparison:
     def row(self, name):
         solution, problem = self.solutions[name], self.problem
         residual = problem.residual(solution.codes)
-        observed = problem.x if problem.mask is None else problem.x * problem.mask
         support, wanted = solution.codes != 0, self.reference.codes != 0
         return ComparisonRow(
             level=self.level,
@@ -57,7 +54,7 @@ class LevelComparison:
             support_overlap=float(np.mean(jaccard(support, wanted))),
             density=float(support.mean()),
             reconstruction_error=self._relative_mean(norms(residual)),
-            reconstruction_distance=self._relative_mean(norms(observed - residual - self._image)),
+            reconstruction_distance=self._relative_mean(norms(residual - self._residual)),
             bound=self._relative_mean(np.sqrt(2 * solution.dual_gap)),
             milliseconds=self.milliseconds[name],
             converged=float(solution.converged.mean()),

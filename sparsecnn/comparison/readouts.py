@@ -32,11 +32,11 @@ def readout_data(x, y, readout):
     return x, y, readout if y is not None else None
 
 
-def measured_readouts(hierarchy, solvers, x, y, readout, noise, stage):
+def measured_readouts(hierarchy, solvers, x, y, readout, noise, rng, stage):
     """One ``ReadoutRow`` per solver, clean and with noise; the last solver is the reference."""
     rows, reference = [], None
-    rng = np.random.default_rng(0)
-    noisy = {float(s): x + s * rng.standard_normal(x.shape).astype(x.dtype) for s in noise}
+    levels = dict.fromkeys([0.0, *map(float, noise)])
+    noisy = {s: x + s * rng.standard_normal(x.shape).astype(x.dtype) for s in levels}
     for k, name in reversed(list(enumerate(solvers))):  # the reference first
         stage(name, len(solvers) - 1 - k)
         solver = solvers[name]
@@ -44,7 +44,7 @@ def measured_readouts(hierarchy, solvers, x, y, readout, noise, stage):
             solver = dataclasses.replace(solver, tol=max(solver.tol, READOUT_TOL))
         encode = _Encoder(hierarchy, solver)
         classifier, scale = _fit_readout(encode(readout[0]), readout[1])
-        accuracy, drift = {}, 0.0
+        accuracy = {}
         for s, images in noisy.items():
             features = encode(images)
             accuracy[s] = float((classifier.predict(features / scale) == y).mean())
@@ -72,11 +72,12 @@ class _Encoder:
 
 
 def _fit_readout(features, labels):
+    from sklearn.exceptions import ConvergenceWarning as SklearnConvergenceWarning
     from sklearn.linear_model import LogisticRegression
 
     scale = float(features.std()) or 1.0
     classifier = LogisticRegression(C=1.0, max_iter=300, tol=1e-3)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+        warnings.simplefilter("ignore", SklearnConvergenceWarning)  # accuracy is what is reported
         classifier.fit(features / scale, labels)
     return classifier, scale

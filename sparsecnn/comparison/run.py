@@ -10,13 +10,14 @@ from __future__ import annotations
 from ..engine import single_threaded_blas
 from ..hierarchy import Hierarchy
 from ..problem import SparseCodingProblem
-from ..solvers import FISTA, ISTA, ForwardTransform, Solver
-from ..validation import InputError, InputTypeError, as_float_array
+from ..solvers import ForwardTransform, Solver, proximal_gradient_for
+from ..validation import InputError, InputTypeError, as_float_array, as_generator
 from .levels import LevelComparison
 from .readouts import measured_readouts, readout_data
 from .results import Comparison
 
 
+@single_threaded_blas()
 def compare(
     model,
     solvers=None,
@@ -25,6 +26,7 @@ def compare(
     y=None,
     readout=None,
     noise=(0.0, 0.1, 0.2),
+    random_state=0,
     meta=None,
     progress=None,
 ):
@@ -44,7 +46,10 @@ def compare(
         Images and labels to train a logistic regression on each solver's codes. Default with ``y``:
         three quarters of ``x`` train and the rest is compared.
     noise : sequence of float
-        Standard deviations of the Gaussian noise added to held-out images, in units of ``x``.
+        Standard deviations of the Gaussian noise added to held-out images, in units of ``x``; the
+        clean images (0) are always tested too.
+    random_state : None, int or Generator
+        For the noise.
     meta : dict, optional
         Kept in the result.
     progress : callable, optional
@@ -64,12 +69,8 @@ def compare(
     >>> max(row.gap for row in result.rows if row.solver in ("forward", "exact")) < 1e-14
     True
     """
-    with single_threaded_blas():
-        return _compare(model, solvers, x, y, readout, noise, meta, progress)
-
-
-def _compare(model, solvers, x, y, readout, noise, meta, progress):
     stage = progress or (lambda text, done, total: None)
+    rng = as_generator(random_state)
     if isinstance(model, SparseCodingProblem):
         if x is not None or y is not None:
             raise InputError(
@@ -88,7 +89,7 @@ def _compare(model, solvers, x, y, readout, noise, meta, progress):
         x, "x", expected=f"images (n_samples, *{model.levels[0].dictionary.signal_shape})"
     )
     x, y, readout = readout_data(x, y, readout)
-    named = _named_solvers(solvers, model.levels[0].prior)
+    named = _named_solvers(solvers, *(level.prior for level in model.levels))
     total = len(model.levels) + (len(named) if readout else 0)
     levels, below = [], x
     for i, level in enumerate(model.levels):
@@ -103,25 +104,25 @@ def _compare(model, solvers, x, y, readout, noise, meta, progress):
     if readout:
         done = len(model.levels)
         readouts = measured_readouts(
-            model, named, x, y, readout, noise,
+            model, named, x, y, readout, noise, rng,
             lambda n, k: stage(f"readout on {n}", done + k, total),
         )  # fmt: skip
     return _collected(levels, readouts, x, meta)
 
 
-def standard_solvers(prior):
+def standard_solvers(*priors):
     """The dial from one step to the code, by name; the last is the reference.
 
     Parameters
     ----------
-    prior : Prior
-        Decides between accelerated and plain proximal gradient.
+    *priors : Prior
+        Accelerated proximal gradient if all are convex, otherwise plain.
 
     Returns
     -------
     dict of str to Solver
     """
-    iterative = FISTA if prior.is_convex else ISTA
+    iterative = proximal_gradient_for(*priors)
     return {
         "forward": ForwardTransform(),
         "calibrated": ForwardTransform(calibrate=True),
@@ -131,9 +132,9 @@ def standard_solvers(prior):
     }
 
 
-def _named_solvers(solvers, prior):
+def _named_solvers(solvers, *priors):
     if solvers is None:
-        return standard_solvers(prior)
+        return standard_solvers(*priors)
     if isinstance(solvers, Solver):
         solvers = [solvers]
     if not isinstance(solvers, dict):

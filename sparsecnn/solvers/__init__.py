@@ -24,6 +24,7 @@ __all__ = [
     "Solution",
     "Solver",
     "default_solver",
+    "proximal_gradient_for",
     "solve",
 ]
 
@@ -33,6 +34,20 @@ class Choice(NamedTuple):
 
     solver: Solver
     reason: str
+
+
+def proximal_gradient_for(*priors):
+    """``FISTA`` if all priors are convex, else ``ISTA``: the class, to be given its limits.
+
+    Parameters
+    ----------
+    *priors : Prior
+
+    Returns
+    -------
+    type
+    """
+    return FISTA if all(prior.is_convex for prior in priors) else ISTA
 
 
 def default_solver(problem):

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..engine import single_threaded_blas
-from ..problem import SparseCodingProblem
+from ..problem import Certificate, SparseCodingProblem
 from ..validation import (
     ConvergenceWarning,
     InputError,
@@ -76,11 +76,19 @@ class Solution:
     dual_gap: np.ndarray
     certificate: str
 
+    @property
+    def measure(self):
+        """array, shape (n_samples,): the number that ``converged`` compares with ``tol``.
+
+        The gap, or, without an interior of the dual, the smaller of gap and residual.
+        """
+        return _measure(self.gap, self.residual, self.certificate == "relative duality gap")
+
     def __repr__(self):
-        worst = self.gap if self.certificate == "relative duality gap" else self.residual
         return (
             f"Solution({len(self.codes)} samples by {self.solver!r}: "
-            f"{int(self.converged.sum())} converged, worst {self.certificate} {np.max(worst):.2e})"
+            f"{int(self.converged.sum())} converged, worst {self.certificate} "
+            f"{np.max(self.measure):.2e})"
         )
 
 
@@ -162,14 +170,17 @@ class Solver:
         begin = None if start is None else np.ldexp(start[rows], -exponent)
         run = _Run(self, block, begin)
         run.codes = np.ldexp(run.codes, exponent) if exponent else run.codes
+        run.final = problem.subset(rows).certificate(run.codes)
         return run
 
     def _assemble(self, problem, blocks, runs):
         codes = np.empty(problem.shape, dtype=problem.x.dtype)
         n_iter = np.empty(problem.n_samples, dtype=int)
+        final = Certificate(*(np.empty(problem.n_samples) for _ in Certificate._fields))
         for (rows, _), run in zip(blocks, runs, strict=True):
             codes[rows], n_iter[rows] = run.codes, run.n_iter
-        final = problem.certificate(codes)
+            for whole, part in zip(final, run.final, strict=True):
+                whole[rows] = part
         on_gap = _certified_by_gap(problem)
         return Solution(
             codes=codes,
@@ -177,7 +188,8 @@ class Solver:
             gap=final.relative_gap,
             n_iter=n_iter,
             converged=_measure(final.relative_gap, final.fixed_point_residual, on_gap) <= self.tol,
-            history=_merged_history(problem.n_samples, blocks, runs),
+            history=_merged_history(problem.n_samples, blocks, runs)
+            or (Checkpoint(1, final.objective, final.relative_gap, final.fixed_point_residual),),
             solver=self,
             residual=final.fixed_point_residual,
             dual_gap=final.dual_gap,
@@ -197,7 +209,9 @@ class _Run:
         self._offset = 0
         self._on_gap = _certified_by_gap(problem)
         everything = np.arange(problem.n_samples)
-        if problem.x.dtype == np.float32 and solver.tol < _FLOAT32_FLOOR and solver.max_iter > 1:
+        if solver.max_iter == 1:  # nothing to decide: the certificate of the result says it all
+            self.codes, self.n_iter = next(solver.iterates(problem, start)), self.n_iter + 1
+        elif problem.x.dtype == np.float32 and solver.tol < _FLOAT32_FLOOR:
             rough = self._iterate(problem, everything, start, _FLOAT32_FLOOR)
             left = rough[
                 (self._measure()[rough] > solver.tol) & (self.n_iter[rough] < solver.max_iter)
@@ -206,7 +220,7 @@ class _Run:
                 self._offset = int(self.n_iter.max())
                 twin = problem.subset(left).astype(np.float64)
                 # rounding the codes back to float32 costs some of the gap: aim below tol
-                self._iterate(twin, left, self.codes[left].astype(np.float64), 0.5 * solver.tol)
+                self._iterate(twin, left, self.codes[left].astype(np.float64), 0.2 * solver.tol)
         else:
             self._iterate(problem, everything, start, solver.tol)
 
@@ -326,8 +340,7 @@ def _checked_start(problem, start):
 
 def _warn(solution):
     late = ~solution.converged
-    on_gap = solution.certificate == "relative duality gap"
-    measure = np.nan_to_num((solution.gap if on_gap else solution.residual)[late], nan=np.inf)
+    measure = np.nan_to_num(solution.measure[late], nan=np.inf)
     warnings.warn(
         f"{type(solution.solver).__name__}: {int(late.sum())} of {len(late)} samples did not "
         f"reach tol = {solution.solver.tol:g} in {int(solution.n_iter.max())} iterations; worst "

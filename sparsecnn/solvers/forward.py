@@ -10,6 +10,7 @@ from ..validation import InputError, InputTypeError
 from .base import Solver
 
 _GOLDEN = (np.sqrt(5) - 1) / 2
+_DOUBLINGS = 60
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,8 +24,9 @@ class ForwardTransform(Solver):
     ----------
     calibrate : bool
         Rescale each code by the non-negative factor of least energy along its ray. For homogeneous
-        penalties that is ``s = max(0, (<x, D z> - phi(z)) / ||D z||^2)``, otherwise a line search.
-        The result never has more energy than the better of the plain and the zero code.
+        penalties that is ``s = max(0, (<x, D z> - phi(z)) / ||D z||^2)``, for other convex ones a
+        line search, for non-convex ones a local minimum. The result never has more energy than the
+        better of the plain and the zero code.
 
     References
     ----------
@@ -91,34 +93,28 @@ class Orthogonal(ForwardTransform):
 
 def _best_scale(problem, codes):
     """Energy-minimising non-negative scale of each code along its ray."""
-    x = problem.x if problem.mask is None else problem.x * problem.mask
-    image = x - problem.residual(codes)  # mask * D z
-    cross = np.einsum("ni,ni->n", *(a.reshape(len(a), -1) for a in (x, image)), dtype=np.float64)
-    square = np.einsum(
-        "ni,ni->n", *(a.reshape(len(a), -1) for a in (image, image)), dtype=np.float64
-    )
-    safe = np.where(square > 0, square, 1.0)
+    ray = problem.ray(codes)
     if problem.prior.is_homogeneous:
-        scale = np.where(square > 0, (cross - problem.prior.value(codes)) / safe, 0.0)
+        flat = ray.square == 0
+        scale = np.where(flat, 0.0, (ray.cross - ray.penalty) / np.where(flat, 1.0, ray.square))
         return np.maximum(scale, 0.0).astype(codes.dtype)
-    return _line_search(problem.prior, codes, cross, square, np.maximum(cross / safe, 1.0)).astype(
-        codes.dtype
-    )
+    return _line_search(ray).astype(codes.dtype)
 
 
-def _line_search(prior, codes, cross, square, high):
-    """Golden-section search of ``1/2 s^2 square - s cross + phi(s z)`` on [0, high], 0 and 1."""
-
-    def energy(s):
-        column = s.reshape((-1,) + (1,) * (codes.ndim - 1))
-        return 0.5 * s**2 * square - s * cross + prior.value(column * codes.astype(np.float64))
-
-    low = np.zeros_like(high)
-    for _ in range(60):
+def _line_search(ray):
+    """Golden-section search of the energy along a ray, compared with the scales 0 and 1."""
+    high = np.maximum(np.where(ray.square > 0, ray.cross / np.maximum(ray.square, 1e-300), 0), 1.0)
+    for _ in range(_DOUBLINGS):  # a penalty that falls along the ray moves the optimum out
+        falling = ray.energy(2 * high) < ray.energy(high)
+        if not falling.any():
+            break
+        high = np.where(falling, 2 * high, high)
+    low, high = np.zeros_like(high), 2 * high
+    for _ in range(80):
         width = _GOLDEN * (high - low)
         left, right = high - width, low + width
-        go_left = energy(left) <= energy(right)
+        go_left = ray.energy(left) <= ray.energy(right)
         low, high = np.where(go_left, low, left), np.where(go_left, right, high)
     candidates = np.stack([0.5 * (low + high), np.ones_like(high), np.zeros_like(high)])
-    energies = np.stack([energy(s) for s in candidates])
+    energies = np.stack([ray.energy(s) for s in candidates])
     return np.take_along_axis(candidates, np.nanargmin(energies, axis=0)[None], axis=0)[0]

@@ -18,8 +18,7 @@ class LCA(Solver):
     Parameters
     ----------
     tol : float
-        Relative duality gap (fixed-point residual for non-convex priors) at which a sample is
-        finished.
+        Relative duality gap at which a sample is finished.
     max_iter : int
     step : float, optional
         Time step over ``tau``; default ``1 / max(1, lipschitz)``.

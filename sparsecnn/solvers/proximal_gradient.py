@@ -15,8 +15,8 @@ from .base import Solver, refuse_unbounded
 class ISTA(Solver):
     """Iterative shrinkage-thresholding, ``z <- prox(z + step D^T (x - D z), step)`` from zero.
 
-    With ``step = 1`` its first iterate is the forward transform. For convex priors and ``step <= 1
-    / L`` the energy obeys ``E(z_t) - E* <= L ||z*||^2 / (2 t)``; for others it decreases to a
+    With ``step = 1`` its first iterate is the forward transform. For convex priors and ``step <=
+    1 / L`` the energy obeys ``E(z_t) - E* <= ||z*||^2 / (2 step t)``; for others it decreases to a
     stationary point.
 
     Parameters
@@ -64,7 +64,9 @@ class ISTA(Solver):
 class FISTA(Solver):
     """ISTA with Nesterov momentum and a restart, per sample, when momentum points uphill.
 
-    ``E(z_t) - E* <= 2 L ||z*||^2 / (t + 1)^2``.
+    From the start (zero codes) to the first restart the energy obeys ``E(z_t) - E* <= 2 L ||z*||^2
+    / (t + 1)^2``; after a restart at ``z_k`` the same holds with ``||z_k - z*||`` and ``t`` counted
+    anew.
 
     Parameters
     ----------
