@@ -17,7 +17,7 @@ _HOME = {
         (
             "AsymmetricLaplace", "ElasticNet", "Exponential", "Gamma", "Gaussian", "GroupLaplace",
             "HalfNormal", "Huber", "Laplace", "LogSum", "Lp", "MCP", "NonNegative", "Prior", "SCAD",
-            "SpikeSlab", "StudentT", "TopK", "TruncatedExponential", "Uniform",
+            "SpikeSlab", "StudentT", "SymbolicPrior", "TopK", "TruncatedExponential", "Uniform",
         ),
         "priors",
     ),
@@ -39,6 +39,7 @@ _HOME = {
         "checks",
     ),
     **dict.fromkeys(("Comparison", "compare"), "comparison"),
+    **dict.fromkeys(("Derivation", "Explanation", "atlas", "derive", "explain"), "derivation"),
     **dict.fromkeys(("LearningRecord", "learn_dictionary"), "learning"),
     **dict.fromkeys(("Hierarchy", "Level"), "hierarchy"),
     **dict.fromkeys(

@@ -15,6 +15,7 @@ from .convex import (
     Uniform,
 )
 from .nonconvex import MCP, SCAD, LogSum, Lp, SpikeSlab, StudentT
+from .symbolic import SymbolicPrior
 from .vector import GroupLaplace, TopK
 
 __all__ = [
@@ -36,6 +37,7 @@ __all__ = [
     "SeparablePrior",
     "SpikeSlab",
     "StudentT",
+    "SymbolicPrior",
     "TopK",
     "TruncatedExponential",
     "Uniform",

@@ -1,0 +1,133 @@
+"""The prior of an activation that has no elementary penalty: everything by its own values.
+
+``phi(sigma(x)) = x sigma(x) - psi(x) - sigma(x)^2 / 2`` with ``psi`` an antiderivative of
+``sigma``: no inverse is ever needed. Gribonval & Nikolova 2020; Moreau 1965.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from ..priors.base import SeparablePrior, check_unit
+from ..validation import InputError
+
+_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(20)
+_FAR = 1e6
+
+
+class ActivationPrior(SeparablePrior):
+    """The prior whose prox with step 1 is a given nondecreasing function.
+
+    Parameters
+    ----------
+    function : callable
+        Elementwise, nondecreasing.
+    name : str
+    convex, sparse, proper, nonnegative : bool
+        What ``explain`` found.
+
+    Notes
+    -----
+    With another step ``s`` the prox is ``sigma(u)`` where ``u`` solves
+    ``(1 - s) sigma(u) + s u = v``, which has one solution for ``s <= 1`` and, if ``sigma`` is
+    1-Lipschitz, for every ``s``.
+    """
+
+    function: object
+    name: str = "activation"
+    convex: bool = False
+    sparse: bool = False
+    proper: bool = False
+    nonnegative: bool = False
+
+    @property
+    def is_convex(self):
+        return self.convex
+
+    @property
+    def is_sparse(self):
+        return self.sparse
+
+    @property
+    def is_proper(self):
+        return self.proper
+
+    @property
+    def is_nonnegative(self):
+        return self.nonnegative
+
+    def scaled(self, s):
+        """The prior of codes in units of ``s``: its prox is ``sigma(s v) / s``."""
+        check_unit(s)
+        return dataclasses.replace(self, function=lambda x: self._at(s * x) / s)
+
+    def _prox(self, xp, v, step):
+        return xp.asarray(self._at(self._input(np.asarray(v, dtype=float), step)), dtype=v.dtype)
+
+    def _at(self, x):
+        with np.errstate(all="ignore"):
+            return np.asarray(self.function(np.asarray(x, dtype=float)), dtype=float)
+
+    def _input(self, v, step):
+        """The ``u`` whose image under ``sigma`` is the prox of ``v``."""
+        if np.all(np.asarray(step) == 1.0):
+            return v
+        if np.any(np.asarray(step) > 1) and not self.convex:
+            raise InputError(
+                f"step is {step}; the prior of {self.name} is not convex, so only steps up to 1 "
+                "have one answer. Use a smaller step."
+            )
+        return _increasing_root(lambda u: (1 - step) * self._at(u) + step * u, v)
+
+    def _partials(self, xp, v, step, z):
+        u = self._input(np.asarray(v, dtype=float), step)
+        h = 1e-5 * np.maximum(1.0, np.abs(u))
+        slope = (self._at(u + h) - self._at(u - h)) / (2 * h)
+        gain = slope / ((1 - step) * slope + step)
+        return xp.asarray(gain, dtype=v.dtype), {"step": -gain * (u - self._at(u))}
+
+    def _value(self, xp, z):
+        z = np.asarray(z, dtype=float)
+        x = _increasing_root(self._at, z)
+        reached = np.abs(self._at(x) - z) <= 1e-7 * np.maximum(1.0, np.abs(z))
+        value = x * z - self._potential(x) - 0.5 * z**2
+        return xp.asarray(np.where(reached, value, np.inf))
+
+    # -- the dual side: x - sigma(x) is a subgradient at sigma(x) ------------------------------
+    def _conjugate(self, xp, v):
+        x = _increasing_root(lambda u: u - self._at(u), np.asarray(v, dtype=float), reach=1e3)
+        return xp.asarray(self._potential(x) - 0.5 * self._at(x) ** 2)
+
+    def _domain(self):
+        ends = np.array([-_FAR, _FAR])
+        low, high = ends - self._at(ends)
+        return (low if low > -1e3 else -np.inf), (high if high < 1e3 else np.inf)
+
+    def _potential(self, x):
+        """``int_0^x sigma`` on panels of half a unit (32 at least)."""
+        panels = int(max(32, np.ceil(2 * np.abs(x).max(initial=0.0)))) if x.size else 32
+        panels = min(panels, 4000)
+        edges = np.linspace(0, 1, panels + 1)
+        middle, half = 0.5 * (edges[1:] + edges[:-1]), 0.5 * np.diff(edges)
+        unit = (middle[:, None] + half[:, None] * _NODES).ravel()
+        weights = (half[:, None] * _WEIGHTS).ravel()
+        return x * (self._at(x[..., None] * unit) @ weights)
+
+
+def _increasing_root(function, target, reach=_FAR):
+    """Solve ``function(u) = target`` for a nondecreasing function, by bisection."""
+    target = np.asarray(target, dtype=float)
+    low, high = np.full(target.shape, -1.0), np.full(target.shape, 1.0)
+    for _ in range(20):
+        short = (function(high) < target) & (high < reach)
+        high = np.where(short, 2 * high, high)
+    for _ in range(20):
+        short = (function(low) > target) & (low > -reach)
+        low = np.where(short, 2 * low, low)
+    for _ in range(90):
+        middle = 0.5 * (low + high)
+        below = function(middle) < target
+        low, high = np.where(below, middle, low), np.where(below, high, middle)
+    return 0.5 * (low + high)

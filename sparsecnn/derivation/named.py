@@ -1,0 +1,85 @@
+"""What ``derive`` takes for a prior: an object, a row's name, a formula, or an explanation."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .. import priors
+from ..priors import Prior, SymbolicPrior
+from ..symbolic.parser import names_in
+from ..symbolic.penalty import Penalty
+from ..validation import InputError, InputTypeError
+from .rows import SCALAR
+
+
+def prior_of_row(row, **changed):
+    """The prior of a row of ``SCALAR``, of the package's own class where it has one."""
+    _, _, kind, penalty, support, values, *_ = row
+    values = {**values, **changed}
+    if kind:
+        return getattr(priors, kind)(**values)
+    return SymbolicPrior(penalty, support=support, **values)
+
+
+def as_prior(prior, parameters=None):
+    """A Prior from a Prior, an Explanation, a row's name or a formula."""
+    parameters = dict(parameters or {})
+    support = parameters.pop("support", "real")
+    if isinstance(prior, str):
+        row = next((r for r in SCALAR if r[0] == prior), None)
+        if row is not None:
+            return prior_of_row(row, **parameters)
+        return _prior_of_formula(prior, support, parameters)
+    if parameters:
+        raise InputError(f"got {sorted(parameters)} besides a prior; expected them with a formula.")
+    if hasattr(prior, "is_prox"):
+        if prior.prior is None:
+            raise InputError(f"{prior.name} has no prior: {prior.reason}")
+        return prior.prior
+    if not isinstance(prior, Prior):
+        raise InputTypeError(
+            f"prior is {prior!r}; expected a Prior, a formula such as 'lam*abs(z)', or the name of "
+            "a row of sc.atlas()."
+        )
+    return prior
+
+
+def _prior_of_formula(formula, support, parameters):
+    names = [n for n in names_in(formula) if n != "z"]
+    if isinstance(support, tuple | list):
+        names += [n for end in support if isinstance(end, str) for n in names_in(end, "support")]
+    missing = [n for n in dict.fromkeys(names) if n not in parameters]
+    rng, refusal = np.random.default_rng(0), None
+    for attempt in range(12):
+        values = {n: float(np.exp(rng.uniform(-1, 1))) if attempt else 1.0 for n in missing}
+        try:
+            return SymbolicPrior(formula, support=support, **parameters, **values)
+        except InputError as error:
+            refusal = refusal or error
+            if not missing:
+                break
+    raise refusal
+
+
+def scalar_penalty(prior):
+    """``(Penalty, values)`` of one coefficient of a scalar prior.
+
+    Raises
+    ------
+    InputError
+        For priors that couple coefficients.
+    """
+    if not prior.is_separable or not prior.formula:
+        raise InputError(
+            f"{type(prior).__name__} couples coefficients or carries no formula; sc.atlas() gives "
+            "its prox with the evidence."
+        )
+    values = {n: float(np.ravel(v)[0]) for n, v in prior.parameters.items()}
+    signed = tuple(n for n, v in values.items() if v <= 0)
+    penalty = Penalty.from_text(prior.formula, prior.support, tuple(values), signed)
+    return penalty, values
+
+
+def label(prior):
+    """A short name for titles."""
+    return prior.formula if type(prior).__name__ == "SymbolicPrior" else type(prior).__name__

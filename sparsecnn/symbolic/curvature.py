@@ -1,0 +1,89 @@
+"""What the curvature of a penalty says: convexity, uniqueness of the prox. Knows no prior."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import sympy as sp
+
+from .facts import is_convex
+from .penalty import Z, number, numeric
+from .solve import probe_points
+
+
+@dataclasses.dataclass(frozen=True)
+class Curvature:
+    """What the curvature of a penalty says.
+
+    Attributes
+    ----------
+    least : sympy.Expr or None
+        ``inf phi''`` over the pieces, where found; ``phi`` is convex between its joints iff it is
+        >= 0, and the prox is unique for all ``x`` if it is > -1 (and no joint is a concave kink).
+    condition : sympy.Rel or bool or None
+        ``1 + least >= 0``.
+    convex, weakly_convex : bool
+        At the sample parameters.
+    """
+
+    least: sp.Expr | None
+    condition: object
+    convex: bool
+    weakly_convex: bool
+
+
+def curvature(solution):
+    """Weak convexity of a penalty, with its condition where ``inf phi''`` was found."""
+    values = solution.samples[0]
+    half = solution.half
+    candidates = []
+    for piece in half.pieces(values):
+        candidates += _extremes(piece, values)
+    jumps = bool(half.envelope(values).jumps())
+    whole = solution.penalty
+    convex = is_convex(whole.curves(values), dict(whole.joint_values(values)))
+    least = None
+    known = [c for c in candidates if c is not None]
+    if known and len(known) == len(candidates):
+        least = min(known, key=lambda c: _order(c, values))
+        least = sp.simplify(least)
+    condition = None
+    if least is not None and not least.is_infinite:
+        condition = sp.simplify(1 + least >= 0)
+    return Curvature(least, condition, convex, not jumps)
+
+
+def _order(expression, values):
+    if expression.is_infinite:
+        return float(expression)
+    return number(expression, values)
+
+
+def _extremes(piece, values):
+    """Candidates for ``inf phi''`` on a piece: its ends and the zeros of ``phi'''``."""
+    low, high = number(piece.low, values), number(piece.high, values)
+    found = []
+    for end in (piece.low, piece.high):
+        limit = piece.at(end, 2)
+        found.append(None if limit.has(sp.nan, sp.Limit, sp.zoo, sp.AccumBounds) else limit)
+    third = sp.simplify(sp.diff(piece.curvature, Z))
+    if not third.has(Z):
+        return found
+    w = sp.Dummy("w")
+    numerator = sp.fraction(sp.together(third.subs(Z, w)))[0]
+    try:
+        roots = sp.roots(sp.Poly(numerator, w)) if numerator.has(w) else {}
+    except sp.PolynomialError:
+        roots = {}
+        grid = probe_points(low, high, 25)
+        bend = numeric(piece.curvature, (Z, *sorted(piece.curvature.free_symbols - {Z}, key=str)))
+        names = [s.name for s in sorted(piece.curvature.free_symbols - {Z}, key=str)]
+        shape = np.diff(bend(np.sort(grid), *[values[n] for n in names]))
+        if (shape > 0).any() and (shape < 0).any():
+            found.append(None)
+    for root in roots:
+        where = number(root, values)
+        if not isinstance(where, complex) and low < where < high:
+            found.append(sp.simplify(piece.curvature.subs(Z, root)))
+    return found

@@ -1,0 +1,252 @@
+"""Text to SymPy without evaluation: parsed by Python's ``ast`` and rebuilt node by node.
+
+Whatever is not in the tables below is refused, so no text is ever executed. Knows no prior.
+"""
+
+from __future__ import annotations
+
+import ast
+from fractions import Fraction
+
+import sympy as sp
+
+from ..validation import InputError, InputTypeError
+
+MAX_CHARACTERS, MAX_NODES, MAX_DEPTH = 500, 250, 40
+#: largest power of an expression, and largest number that may be written down
+MAX_EXPONENT, MAX_NUMBER = 12, 10**12
+
+
+def _maximum(*values):
+    return sp.Max(*values)
+
+
+def _minimum(*values):
+    return sp.Min(*values)
+
+
+#: name -> (constructor, least and greatest number of arguments)
+FUNCTIONS = {
+    **{
+        name: (function, 1, 1)
+        for name, function in {
+            "abs": sp.Abs, "sign": sp.sign, "sqrt": sp.sqrt, "exp": sp.exp, "log": sp.log,
+            "ln": sp.log, "sin": sp.sin, "cos": sp.cos, "tan": sp.tan, "sinh": sp.sinh,
+            "cosh": sp.cosh, "tanh": sp.tanh, "asin": sp.asin, "acos": sp.acos, "atan": sp.atan,
+            "arctan": sp.atan, "asinh": sp.asinh, "arcsinh": sp.asinh, "acosh": sp.acosh,
+            "atanh": sp.atanh, "arctanh": sp.atanh, "erf": sp.erf, "erfc": sp.erfc,
+        }.items()
+    },
+    "max": (_maximum, 2, 6),
+    "min": (_minimum, 2, 6),
+}  # fmt: skip
+CONSTANTS = {"pi": sp.pi, "E": sp.E, "oo": sp.oo}
+#: formulas of priors that couple coefficients; they are stated, not derived
+VECTOR_WORDS = ("norm", "count_nonzero")
+_COMPARISONS = {ast.Lt: sp.Lt, ast.LtE: sp.Le, ast.Gt: sp.Gt, ast.GtE: sp.Ge, ast.Eq: sp.Eq}
+_RESERVED = {*FUNCTIONS, *CONSTANTS, *VECTOR_WORDS, "Piecewise", "Eq", "True", "False"}
+
+
+def symbol(name, signed=False):
+    """The symbol of a parameter: positive, or any real number if ``signed``."""
+    return sp.Symbol(name, real=True) if signed else sp.Symbol(name, positive=True)
+
+
+def names_in(text, argument="formula"):
+    """Names of variables and parameters that occur in ``text``, in order of appearance."""
+    found = {}
+    for node in ast.walk(_tree(text, argument)):
+        if isinstance(node, ast.Name) and node.id not in _RESERVED:
+            found.setdefault(node.id, (node.lineno, node.col_offset))
+    return sorted(found, key=found.get)
+
+
+def parse(text, symbols, argument="formula"):
+    """Rebuild an expression from text.
+
+    Parameters
+    ----------
+    text : str
+        A Python expression of ``symbols``, numbers, ``+ - * / **``, comparisons inside
+        ``Piecewise((value, condition), ...)``, and the functions in ``FUNCTIONS``.
+    symbols : dict of str to sympy.Symbol
+        The names that may occur.
+    argument : str
+        How the caller calls the text, for messages.
+
+    Returns
+    -------
+    sympy.Expr
+
+    Raises
+    ------
+    InputTypeError
+        If ``text`` is not a string.
+    InputError
+        If it is too long, does not parse, or contains anything outside the grammar.
+
+    Examples
+    --------
+    >>> z = sp.Symbol("z", real=True)
+    >>> parse("abs(z)/2", {"z": z})
+    Abs(z)/2
+    """
+    tree = _tree(text, argument)
+    expression = _Rebuilder(symbols, argument).visit(tree.body)
+    if not isinstance(expression, sp.Expr):
+        raise InputError(f"{argument} is a condition, {text!r}; expected a number-valued formula.")
+    if expression.has(sp.zoo, sp.nan, sp.I):
+        raise InputError(f"{argument} {text!r} is undefined or complex; expected a real formula.")
+    return expression
+
+
+def _tree(text, argument):
+    if not isinstance(text, str):
+        raise InputTypeError(f"{argument} is {text!r}; expected a string such as 'lam*abs(z)'.")
+    if len(text) > MAX_CHARACTERS:
+        raise InputError(
+            f"{argument} has {len(text)} characters; expected at most {MAX_CHARACTERS}."
+        )
+    try:
+        tree = ast.parse(text.strip(), mode="eval")
+        nodes = sum(1 for _ in ast.walk(tree))
+        depth = _depth(tree)
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        raise InputError(f"{argument} {text!r} does not parse ({error}); expected a formula in z.")
+    if nodes > MAX_NODES or depth > MAX_DEPTH:
+        raise InputError(
+            f"{argument} has {nodes} parts nested {depth} deep; expected at most {MAX_NODES} "
+            f"and {MAX_DEPTH}. Shorten it."
+        )
+    return tree
+
+
+def _depth(node):
+    return 1 + max((_depth(child) for child in ast.iter_child_nodes(node)), default=0)
+
+
+class _Rebuilder(ast.NodeVisitor):
+    """One method for each kind of node that is allowed; ``generic_visit`` refuses the rest."""
+
+    def __init__(self, symbols, argument):
+        self.symbols, self.argument = symbols, argument
+
+    def generic_visit(self, node):
+        self._refuse(
+            f"contains {type(node).__name__.lower()}",
+            "numbers, names, + - * / **, comparisons and the listed functions",
+        )
+
+    def _refuse(self, what, expected):
+        raise InputError(f"{self.argument} {what}; expected {expected}.")
+
+    def visit_Constant(self, node):
+        value = node.value
+        if isinstance(value, bool):
+            return sp.true if value else sp.false
+        if not isinstance(value, int | float):
+            self._refuse(f"contains the constant {value!r}", "numbers")
+        if not abs(value) <= MAX_NUMBER:
+            self._refuse("contains a huge number", f"numbers up to {MAX_NUMBER:g}")
+        if value != 0 and abs(value) < 1 / MAX_NUMBER:
+            self._refuse("contains a tiny number", f"numbers from {1 / MAX_NUMBER:g} up")
+        fraction = Fraction(repr(value)) if isinstance(value, float) else Fraction(value)
+        return sp.Rational(fraction.numerator, fraction.denominator)
+
+    def visit_Name(self, node):
+        if node.id in self.symbols:
+            return self.symbols[node.id]
+        if node.id in CONSTANTS:
+            return CONSTANTS[node.id]
+        if node.id in ("True", "False"):
+            return sp.true if node.id == "True" else sp.false
+        self._refuse(
+            f"contains the unknown name {node.id!r}", f"one of {', '.join(map(str, self.symbols))}"
+        )
+
+    def visit_UnaryOp(self, node):
+        if isinstance(node.op, ast.USub | ast.UAdd):
+            value = self._number(node.operand)
+            return -value if isinstance(node.op, ast.USub) else value
+        return self.generic_visit(node.op)
+
+    def visit_BinOp(self, node):
+        left, right = self._number(node.left), self._number(node.right)
+        match node.op:
+            case ast.Add():
+                return left + right
+            case ast.Sub():
+                return left - right
+            case ast.Mult():
+                return left * right
+            case ast.Div():
+                if right.is_zero:
+                    self._refuse("divides by zero", "a non-zero denominator")
+                return left / right
+            case ast.Pow():
+                return self._power(left, right)
+        return self.generic_visit(node.op)
+
+    def _power(self, base, exponent):
+        if exponent.is_number and not abs(exponent) <= MAX_EXPONENT:
+            self._refuse("contains a huge power", f"exponents up to {MAX_EXPONENT}")
+        if base.is_zero and not exponent.is_positive:
+            self._refuse("raises zero to a power that need not be positive", "a non-zero base")
+        return base**exponent
+
+    def visit_Call(self, node):
+        if not isinstance(node.func, ast.Name) or node.keywords:
+            self._refuse("calls something that is not a plain function", "such as log(z)")
+        name = node.func.id
+        if name in VECTOR_WORDS:
+            self._refuse(
+                f"uses {name}, which couples coefficients",
+                "the penalty of one coefficient; use GroupLaplace or TopK",
+            )
+        if name == "Piecewise":
+            return self._piecewise(node.args)
+        if name == "Eq":
+            if len(node.args) != 2:
+                self._refuse("calls Eq with other than two arguments", "Eq(z, 0)")
+            return sp.Eq(*map(self._number, node.args))
+        if name not in FUNCTIONS:
+            self._refuse(f"calls the unknown function {name!r}", f"one of {', '.join(FUNCTIONS)}")
+        function, least, most = FUNCTIONS[name]
+        if not least <= len(node.args) <= most:
+            self._refuse(f"calls {name} with {len(node.args)} arguments", f"{least} to {most}")
+        return function(*map(self._number, node.args))
+
+    def _piecewise(self, arguments):
+        cases = []
+        for pair in arguments:
+            if not isinstance(pair, ast.Tuple) or len(pair.elts) != 2:
+                self._refuse("has a Piecewise whose cases are not pairs", "(value, condition)")
+            cases.append((self._number(pair.elts[0]), self._condition(pair.elts[1])))
+        if not cases or cases[-1][1] is not sp.true:
+            self._refuse("has a Piecewise without a last case (value, True)", "that case")
+        return sp.Piecewise(*cases, evaluate=False)
+
+    def visit_Compare(self, node):
+        values = [self._number(part) for part in (node.left, *node.comparators)]
+        parts = []
+        for left, operator, right in zip(values[:-1], node.ops, values[1:], strict=True):
+            if type(operator) not in _COMPARISONS:
+                self._refuse("contains an unknown comparison", "one of < <= > >= ==")
+            parts.append(_COMPARISONS[type(operator)](left, right))
+        return sp.And(*parts)
+
+    def visit_BoolOp(self, node):
+        join = sp.And if isinstance(node.op, ast.And) else sp.Or
+        return join(*map(self._condition, node.values))
+
+    def _number(self, node):
+        value = self.visit(node)
+        if not isinstance(value, sp.Expr):
+            self._refuse("uses a condition as a number", "a number-valued part")
+        return value
+
+    def _condition(self, node):
+        value = self.visit(node)
+        if isinstance(value, sp.Expr):
+            self._refuse("uses a number as a condition", "a comparison or True")
+        return value

@@ -1,0 +1,487 @@
+"""A scalar penalty as pieces: where it bends, what it is in between, and how to evaluate it.
+
+The pieces depend on the order of the breakpoints, hence on the parameters: ``Penalty.pieces`` takes
+their values and keeps one list for each order. Knows no prior.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import itertools
+import threading
+
+import numpy as np
+import sympy as sp
+
+from ..validation import InputError
+from .envelope import Curve, Envelope
+from .parser import names_in, parse, symbol
+
+Z = sp.Symbol("z", real=True)
+#: solvers run in threads, and mpmath keeps its precision in one global place
+SYMBOLS = threading.RLock()
+_KINKED = (sp.Abs, sp.sign, sp.Max, sp.Min, sp.Piecewise)
+
+
+@dataclasses.dataclass(frozen=True)
+class Piece:
+    """A smooth expression in ``z`` on the open interval ``(low, high)``, ends symbolic."""
+
+    low: sp.Expr
+    high: sp.Expr
+    value: sp.Expr
+
+    @functools.cached_property
+    def slope(self):
+        """First derivative in ``z``."""
+        return tidy(sp.diff(self.value, Z))
+
+    @functools.cached_property
+    def curvature(self):
+        """Second derivative in ``z``."""
+        return tidy(sp.diff(self.slope, Z))
+
+    @functools.lru_cache(maxsize=32)  # noqa: B019 - one entry for each end and order
+    def at(self, end, order=0):
+        """One-sided limit at ``end`` (one of the two ends) of the value or a derivative."""
+        expression = (self.value, self.slope, self.curvature)[order]
+        if not end.is_infinite:
+            direct = expression.subs(Z, end)
+            if not direct.has(sp.nan, sp.zoo, sp.oo, -sp.oo):
+                return sp.simplify(direct)
+        try:
+            return sp.limit(expression, Z, end, "+" if end == self.low else "-")
+        except (NotImplementedError, ValueError):
+            return sp.nan
+
+
+@dataclasses.dataclass(frozen=True)
+class Penalty:
+    """``phi(z)`` on ``[low, high]`` with named parameters.
+
+    Attributes
+    ----------
+    expression : sympy.Expr
+        In ``Z`` and the parameters.
+    parameters : tuple of sympy.Symbol
+    low, high : sympy.Expr
+        The support.
+    """
+
+    expression: sp.Expr
+    parameters: tuple[sp.Symbol, ...]
+    low: sp.Expr = -sp.oo
+    high: sp.Expr = sp.oo
+
+    @classmethod
+    def from_text(cls, formula, support="real", names=None, signed=()):
+        """Read a formula and a support in the package's grammar.
+
+        Parameters
+        ----------
+        formula : str
+            Such as ``"lam*log(1 + abs(z)/eps)"``.
+        support : "real", "nonnegative" or (low, high)
+            Ends are numbers or formulas of the parameters.
+        names : sequence of str, optional
+            The parameters; default: every name but ``z`` that occurs.
+        signed : sequence of str
+            Parameters that may have either sign; the others are positive.
+        """
+        ends = _support_ends(support)
+        texts = [formula, *(end for end in ends if isinstance(end, str))]
+        found = dict.fromkeys(name for text in texts for name in names_in(text) if name != "z")
+        names = tuple(found) if names is None else tuple(names)
+        symbols = {name: symbol(name, name in signed) for name in names}
+        low, high = (
+            parse(end, symbols, "support") if isinstance(end, str) else sp.nsimplify(end)
+            for end in ends
+        )
+        expression = parse(formula, {"z": Z, **symbols})
+        return cls(expression, tuple(symbols.values()), low, high)
+
+    @property
+    def names(self):
+        """Names of the parameters, in order."""
+        return tuple(s.name for s in self.parameters)
+
+    @functools.cached_property
+    def breakpoints(self):
+        """Places where the formula may bend, each with the expression that must vanish there."""
+        return tuple(sorted(_breakpoints(self.expression), key=sp.default_sort_key))
+
+    def pieces(self, values):
+        """The pieces, in order, at parameters whose breakpoints are ordered as at ``values``.
+
+        Parameters
+        ----------
+        values : dict of str to float
+
+        Returns
+        -------
+        tuple of Piece
+        """
+        return self._pieces_of_order(*self._order(values))
+
+    def joints(self, values):
+        """The finite ends of the pieces with the penalty's lower limit there, symbolic.
+
+        Returns
+        -------
+        list of (sympy.Expr, sympy.Expr)
+        """
+        pieces = self.pieces(values)
+        ends = [pieces[0].low, *(piece.high for piece in pieces)]
+        found = []
+        for end in ends:
+            if end.is_infinite:
+                continue
+            limits = [p.at(end) for p in pieces if end in (p.low, p.high)]
+            point = {**values, "z": number(end, values)}
+            limits.append(_resolved(self.expression, point).subs(Z, end))
+            known = [v for v in limits if not v.has(sp.nan, sp.zoo)]
+            found.append((end, min(known, key=lambda v: _real(number(v, values)))))
+        return found
+
+    def _order(self, values):
+        low, high = number(self.low, values), number(self.high, values)
+        if not low < high:
+            raise InputError(f"support is [{low:g}, {high:g}]; expected low < high. Swap the ends.")
+        inside = {}
+        for point, kink in self.breakpoints:
+            where = _real(number(point, values))
+            if low < where < high and _vanishes(kink, {**values, "z": where}):
+                inside.setdefault(round(where, 12), (where, point))
+        ends = [(low, self.low), *(inside[k] for k in sorted(inside)), (high, self.high)]
+        numbers, symbols = zip(*ends, strict=True)
+        return symbols, _Sample(
+            values, tuple(_between(a, b) for a, b in itertools.pairwise(numbers))
+        )
+
+    @functools.lru_cache(maxsize=64)  # noqa: B019 - a penalty lives as long as its formula
+    def _pieces_of_order(self, ends, sample):
+        pieces = []
+        for low, high, middle in zip(ends[:-1], ends[1:], sample.middles, strict=True):
+            value = _resolved(self.expression, {**sample.values, "z": middle})
+            pieces.append(Piece(low, high, value))
+        return tuple(pieces)
+
+    # -- numbers -----------------------------------------------------------------------------
+    def curves(self, values, step=1.0):
+        """The pieces as numeric curves of ``step * phi``."""
+        return self._numbers(_key(values), step)[0]
+
+    def joint_values(self, values, step=1.0):
+        """``joints`` as pairs of numbers, of ``step * phi``."""
+        return self._numbers(_key(values), step)[1]
+
+    def envelope(self, values, step=1.0):
+        """The prox of ``step * phi`` at these parameters, as branches."""
+        return Envelope(*self._numbers(_key(values), step))
+
+    def _numbers(self, key, step):
+        curves, joints = self._unscaled(key)
+        if step == 1.0:
+            return curves, joints
+        curves = [
+            Curve(
+                c.low,
+                c.high,
+                *(_scaled(f, step) for f in (c.value, c.slope, c.curvature)),
+                tuple(step * slope for slope in c.end_slopes),
+            )
+            for c in curves
+        ]
+        return curves, [(z, step * value) for z, value in joints]
+
+    @functools.lru_cache(maxsize=4096)  # noqa: B019 - penalties are few and live long
+    def _unscaled(self, key):
+        values = dict(key)
+        arguments, curves = [values[name] for name in self.names], []
+        with SYMBOLS:
+            for piece in self.pieces(values):
+                functions = [
+                    _bound(numeric(e, (Z, *self.parameters)), arguments)
+                    for e in (piece.value, piece.slope, piece.curvature)
+                ]
+                slopes = tuple(_end_slope(piece, e, values) for e in (piece.low, piece.high))
+                low, high = number(piece.low, values), number(piece.high, values)
+                curves.append(Curve(low, high, *functions, slopes))
+            joints = [
+                (number(end, values), _real(number(value, values)))
+                for end, value in self.joints(values)
+            ]
+        return curves, joints
+
+    def evaluate(self, z, values):
+        """``phi(z)`` for an array, infinite outside the support (its lower limit at joints)."""
+        z = np.asarray(z, dtype=np.float64)
+        curves, joints = self._numbers(_key(values), 1.0)
+        result = np.full(z.shape, np.inf)
+        for curve in curves:
+            inside = (z > curve.low) & (z < curve.high)
+            if inside.any():
+                result[inside] = curve.value(z[inside])
+        for end, value in joints:
+            result[z == end] = value
+        return result
+
+
+def function_of(expression, parameters, values):
+    """An expression of ``Z`` with kinks as a function of arrays, its own value at every joint."""
+    pieces = Penalty(expression, tuple(parameters))
+    curves, joints = pieces._numbers(_key(values), 1.0)
+    own = []
+    for end, _ in joints:
+        point = {**values, "z": end}
+        own.append((end, _real(number(_resolved(expression, point), point))))
+
+    def evaluate(x):
+        x = np.asarray(x, dtype=np.float64)
+        result = np.full(x.shape, np.nan)
+        for curve in curves:
+            inside = (x > curve.low) & (x < curve.high)
+            if inside.any():
+                result[inside] = curve.value(x[inside])
+        for end, value in own:
+            result[x == end] = value
+        return result
+
+    return evaluate
+
+
+def _key(values):
+    return tuple((name, float(value)) for name, value in values.items())
+
+
+class _Sample:
+    """Parameter values and one point inside every piece; equal to every other sample.
+
+    The pieces depend on the order of the breakpoints only, so a cache keyed by the order may keep
+    the sample it met first.
+    """
+
+    def __init__(self, values, middles):
+        self.values, self.middles = values, middles
+
+    def __eq__(self, other):
+        return isinstance(other, _Sample)
+
+    def __hash__(self):
+        return 0
+
+
+def number(expression, values, digits=17):
+    """Value of a symbolic expression at parameter values (and ``z``); complex if it is complex."""
+    table = {s: sp.Float(float(values[s.name]), digits) for s in expression.free_symbols}
+    result = complex(expression.xreplace(table).evalf(digits)) if table else complex(expression)
+    return result.real if abs(result.imag) <= 1e-12 * max(1.0, abs(result)) else result
+
+
+def _real(value):
+    return np.nan if isinstance(value, complex) else value
+
+
+def _between(low, high):
+    if np.isfinite(low) and np.isfinite(high):
+        return 0.5 * (low + high)
+    if np.isfinite(low):
+        return low + 1.0
+    return high - 1.0 if np.isfinite(high) else 0.7310585
+
+
+def _support_ends(support):
+    if isinstance(support, str):
+        if support in ("real", "nonnegative"):
+            return (-sp.oo if support == "real" else 0), sp.oo
+    else:
+        try:
+            low, high = support
+        except (TypeError, ValueError):
+            pass
+        else:
+            return tuple(_support_end(end) for end in (low, high))
+    raise InputError(
+        f"support is {support!r}; expected 'real', 'nonnegative' or a pair (low, high) of numbers "
+        "or parameter names."
+    )
+
+
+def _support_end(end):
+    if isinstance(end, str):
+        return end
+    if end is None or not np.isreal(end) or np.isnan(float(end)):
+        raise InputError(f"support has the end {end!r}; expected a number or a parameter's name.")
+    if np.isinf(float(end)):
+        return sp.oo if end > 0 else -sp.oo
+    return sp.Rational(repr(float(end)))
+
+
+# -- pieces ---------------------------------------------------------------------------------
+def _vanishes(expression, point):
+    try:
+        return abs(number(expression, point)) <= 1e-9 * max(1.0, abs(point["z"]))
+    except TypeError:
+        return False
+
+
+def _breakpoints(expression):
+    """Zeros of everything whose sign the expression asks for, and its poles."""
+    kinks = set()
+    for part in sp.preorder_traversal(expression):
+        if isinstance(part, sp.Abs | sp.sign | sp.log):
+            kinks.add(part.args[0])
+        elif isinstance(part, sp.Max | sp.Min):
+            kinks |= {a - b for a, b in itertools.combinations(part.args, 2)}
+        elif isinstance(part, sp.core.relational.Relational):
+            kinks.add(part.lhs - part.rhs)
+        elif isinstance(part, sp.Pow) and (part.exp.is_integer is not True or part.exp.is_negative):
+            kinks.add(part.base)
+    return {sp.Tuple(zero, kink) for kink in kinks for zero in _zeros(kink)}
+
+
+def _zeros(expression):
+    """Real zeros in ``Z`` (low-degree polynomials), over all choices of signs inside."""
+    if not expression.has(Z):
+        return set()
+    for part in expression.atoms(*_KINKED):
+        if part.has(Z):
+            inner = (
+                part.args if isinstance(part, sp.Max | sp.Min) else (part.args[0], -part.args[0])
+            )
+            if isinstance(part, sp.Piecewise):
+                inner = [value for value, _ in part.args]
+            if isinstance(part, sp.sign):
+                inner = (sp.S.One, sp.S.NegativeOne)
+            return set().union(*(_zeros(expression.xreplace({part: i})) for i in inner))
+    w = sp.Dummy("w")
+    numerator = sp.together(expression.subs(Z, w)).as_numer_denom()[0]
+    try:
+        polynomial = sp.Poly(numerator, w)
+    except sp.PolynomialError:
+        return _easy_zeros(numerator, w)
+    if polynomial.degree() > 2:
+        return set(sp.roots(polynomial)) if polynomial.is_homogeneous else set()
+    return set(sp.roots(polynomial))
+
+
+def _easy_zeros(numerator, w):
+    if len(numerator.atoms(sp.Function)) > 1:
+        return set()
+    try:
+        return {r for r in sp.solve(numerator, w) if r.is_number or r.is_real is not False}
+    except (NotImplementedError, ValueError):
+        return set()
+
+
+def _resolved(expression, point):
+    """The smooth expression that holds near (or at) a point, given numerically."""
+    if not expression.args or not expression.has(Z) or not expression.has(*_KINKED):
+        return expression
+    if isinstance(expression, sp.Piecewise):
+        for value, condition in expression.args:
+            if _holds(condition, point):
+                return _resolved(value, point)
+        return sp.nan
+    arguments = [_resolved(a, point) for a in expression.args]
+    if isinstance(expression, sp.Abs | sp.sign):
+        sign = np.sign(_real(number(arguments[0], point)))
+        if isinstance(expression, sp.sign):
+            return sp.Integer(int(sign))
+        return arguments[0] if sign >= 0 else -arguments[0]
+    if isinstance(expression, sp.Max | sp.Min):
+        choose = max if isinstance(expression, sp.Max) else min
+        return choose(arguments, key=lambda a: _real(number(a, point)))
+    return expression.func(*arguments)
+
+
+def _holds(condition, point):
+    if condition in (sp.true, sp.false):
+        return condition is sp.true
+    if isinstance(condition, sp.And | sp.Or):
+        return (all if isinstance(condition, sp.And) else any)(
+            _holds(part, point) for part in condition.args
+        )
+    difference = number(_resolved(condition.lhs - condition.rhs, point), point)
+    if abs(difference) <= 1e-12 * max(1.0, abs(point["z"])):
+        difference = 0.0
+    return bool(condition.func(sp.Float(difference) if difference else sp.S.Zero, 0))
+
+
+# -- numeric evaluation ---------------------------------------------------------------------
+_log_cosh = sp.Function("_log_cosh")
+_log_one_plus_exp = sp.Function("_log_one_plus_exp")
+_NUMERIC = {
+    "_log_cosh": lambda u: np.abs(u) + np.log1p(np.exp(-2 * np.abs(u))) - np.log(2.0),
+    "_log_one_plus_exp": lambda u: np.logaddexp(0.0, u),
+    "log1p": np.log1p,
+    "LambertW": lambda u, k=0: _lambert(u, k),
+}
+
+
+def _lambert(u, k):
+    from scipy.special import lambertw
+
+    return lambertw(u, int(k)).real
+
+
+def tidy(expression):
+    """Powers joined; ``sinh`` as ``tanh cosh``, so that their quotients cannot overflow."""
+    expression = sp.powsimp(expression)
+    if expression.has(sp.cosh) and expression.has(sp.sinh):
+        expression = sp.expand(expression.replace(sp.sinh, lambda u: sp.tanh(u) * sp.cosh(u)))
+    return expression
+
+
+def _stable(expression):
+    """The same value without overflow: ``log cosh``, ``log(1 + exp)``, ``log(1 + u)``."""
+
+    def rewrite(u):
+        if isinstance(u, sp.cosh):
+            return _log_cosh(u.args[0])
+        rest = u - 1
+        if isinstance(rest, sp.exp):
+            return _log_one_plus_exp(rest.args[0])
+        if isinstance(u, sp.Add) and u.has(Z) and not rest.has(sp.S.One - 2) and rest.is_positive:
+            return sp.Function("log1p")(rest)
+        return sp.log(u)
+
+    return expression.replace(sp.log, rewrite)
+
+
+@functools.lru_cache(maxsize=1024)
+def numeric(expression, arguments):
+    """``expression`` as a function of arrays, one for each symbol in ``arguments``.
+
+    The expression was rebuilt from a whitelisted tree, so the code that is generated holds nothing
+    a user typed.
+    """
+    function = sp.lambdify(arguments, _stable(expression), modules=[_NUMERIC, "scipy", "numpy"])
+
+    def evaluate(first, *rest):
+        with np.errstate(all="ignore"):
+            value = function(first, *rest)
+        return np.broadcast_to(np.asarray(value, dtype=np.float64), np.shape(first))
+
+    return evaluate
+
+
+def _end_slope(piece, end, values):
+    if end.is_infinite:
+        return np.nan
+    slope = piece.at(end, 1)
+    if slope in (sp.oo, -sp.oo):
+        return float(slope)
+    try:
+        return _real(number(slope, values))
+    except TypeError:
+        return np.nan
+
+
+def _bound(function, arguments):
+    return lambda z: function(z, *arguments)
+
+
+def _scaled(function, step):
+    return lambda z: step * function(z)

@@ -1,0 +1,384 @@
+"""Forward from a prior to its layer, backward from an activation to its prior, and the atlas."""
+
+import dataclasses
+import importlib.util
+import json
+import pathlib
+import shutil
+import subprocess
+import time
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+import sympy as sp
+import tolerances
+
+import sparsecnn as sc
+from sparsecnn.activations import ACTIVATIONS
+from sparsecnn.derivation.known import KNOWN, TORCH_MODULES
+from sparsecnn.derivation.model import Derivation, Step
+from sparsecnn.derivation.render import formula_latex, inline_mathml
+from sparsecnn.derivation.reverse import activation_values
+from sparsecnn.derivation.vectors import VECTOR_MAPS
+from sparsecnn.symbolic.evidence import REFUTED, UNDECIDED, Evidence
+
+FORWARD = [row for row in sc.atlas() if row.section == "forward"]
+OTHERS = [row for row in sc.atlas() if row.section not in ("forward", "backward")]
+BACKWARD = [row for row in sc.atlas() if row.section == "backward"]
+NO_PROX = {
+    "gelu",
+    "gelu_tanh",
+    "silu",
+    "mish",
+    "hardswish",
+    "softmin",
+    "log_softmax",
+    "keep_largest",
+}
+
+#: derived anew in every run; --full derives every row
+PLAIN_KEYS = {
+    "laplace", "exponential", "truncated_exponential", "huber", "gamma", "bernoulli_elastic",
+    "log_sum", "log_sum_jump", "student_t", "mcp_hard", "power_3_2", "binary", "tanh_entropy",
+}  # fmt: skip
+
+
+# -- forward --------------------------------------------------------------------------------
+@pytest.mark.parametrize("row", FORWARD, ids=lambda r: r.key)
+def test_no_point_beats_the_prox_of_a_row(row, scale):
+    for evidence in row.verify(scale(30, 120)):
+        assert evidence.passed, str(evidence)
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        pytest.param(row, id=row.key, marks=() if row.key in PLAIN_KEYS else pytest.mark.full)
+        for row in FORWARD
+    ],
+)
+def test_every_step_of_a_derivation_is_confirmed(row):
+    derivation = row.derivation()
+    verification = derivation.verify()
+    assert verification.passed, verification.summary()
+    closed = not isinstance(derivation.result, sp.Eq)
+    assert closed == (row.how == "derived")
+    assert verification.of_kind("symbolic") and verification.of_kind("numeric")
+
+
+def test_at_least_thirty_penalties_are_marked_as_derived():
+    assert sum(row.how == "derived" for row in FORWARD) >= 30
+
+
+@pytest.mark.full
+def test_the_whole_atlas_takes_less_than_ninety_seconds():
+    started, times = time.perf_counter(), []
+    for row in sc.atlas():
+        begun = time.perf_counter()
+        row.verify(20)
+        if row.section == "forward":
+            assert row.derivation().verify().passed
+            times.append(time.perf_counter() - begun)
+    assert time.perf_counter() - started < 90
+    assert np.median(times) < 2
+
+
+@pytest.mark.parametrize("row", OTHERS, ids=lambda r: r.key)
+def test_vector_rows_ill_posed_rows_and_posterior_means_are_verified(row, scale):
+    for evidence in row.verify(scale(20, 120)):
+        assert evidence.passed, str(evidence)
+
+
+@pytest.mark.parametrize("dictionary", ["orthonormal", "orthogonal", "general", "convolutional"])
+def test_each_kind_of_dictionary_has_its_own_verified_chain(dictionary):
+    verification = sc.derive(sc.Exponential([0.3, 0.5]), dictionary=dictionary).verify()
+    assert verification.passed, verification.summary()
+
+
+def test_the_derived_layer_is_the_relu_layer():
+    derivation = sc.derive("exponential", lam=0.5)
+    x = np.linspace(-2, 2, 9)[:, None]
+    y, pullback = derivation.layer().forward(x)
+    np.testing.assert_allclose(y, np.maximum(x - 0.5, 0), atol=tolerances.ROUNDING)
+    assert pullback(np.ones_like(y))[1]["lam"] == -(y > 0).sum()
+    assert "bias" in str(derivation)
+
+
+@pytest.mark.parametrize(
+    "formula, parameters",
+    [
+        ("lam*abs(z)/(abs(z) + eps)", dict(lam=0.5, eps=1.0)),
+        ("lam*log(cosh(z))", dict(lam=0.8)),
+        ("lam*(1 - exp(-abs(z)/s))", dict(lam=0.5, s=1.0)),
+        ("lam*sqrt(z**2 + eps**2)", dict(lam=0.5, eps=0.3)),
+    ],
+)
+def test_a_penalty_nobody_listed_gets_a_derivation_a_page_and_a_layer(formula, parameters):
+    derivation = sc.derive(formula, dictionary="general", **parameters)
+    verification = derivation.verify()
+    assert verification.passed, verification.summary()
+    assert "<math" in derivation.to_html(verification)
+    x = np.random.default_rng(0).standard_normal((20, 3)) * 2
+    y, pullback = derivation.layer().forward(x)
+    assert set(pullback(np.ones_like(y))[1]) == set(parameters)
+
+
+def test_a_formula_without_values_gets_admissible_ones():
+    assert sc.derive("lam*abs(z) + alpha*z**2/2").verify().passed
+    with pytest.raises(sc.InputError, match="minus infinity"):
+        sc.derive("lam*log(abs(z))")
+
+
+def test_arguments_that_make_no_sense_are_refused():
+    for call in (
+        lambda: sc.derive("lam*abs(z)", dictionary="tight"),
+        lambda: sc.derive("lam*abs(z)", estimator="median"),
+        lambda: sc.derive("lam*abs(z)", noise=-1),
+        lambda: sc.derive(sc.GroupLaplace(1.0, [0, 0])),
+        lambda: sc.derive(sc.Laplace(1.0), lam=2.0),
+        lambda: sc.derive(sc.NonNegative(), estimator="mean"),
+        lambda: sc.explain("no_such_activation"),
+        lambda: sc.explain("x + y"),
+        lambda: sc.explain("z.__class__"),
+    ):
+        with pytest.raises(sc.InputError):
+            call()
+    for call in (lambda: sc.derive(3), lambda: sc.explain(3)):
+        with pytest.raises(sc.InputTypeError):
+            call()
+
+
+def test_a_posterior_mean_layer_is_smooth_and_its_slope_is_the_variance():
+    derivation = sc.derive(sc.Exponential(1.0), estimator="mean", noise=0.8)
+    assert derivation.verify().passed
+    x = np.linspace(-2, 3, 11)
+    layer = derivation.layer()
+    y, pullback = layer.forward(x)
+    assert (y > np.maximum(x - 1.0 * 1.0, 0)).all()
+    slope = (layer(x + 1e-5) - layer(x - 1e-5)) / 2e-5
+    np.testing.assert_allclose(pullback(np.ones_like(x))[0], slope, atol=1e-6)
+
+
+# -- verdicts -------------------------------------------------------------------------------
+def test_undecided_never_counts_as_passed():
+    def broken():
+        raise NotImplementedError("too hard")
+
+    for check in (None, broken, lambda: []):
+        verification = Derivation("t", (Step("c", "b", (), check),)).verify()
+        assert not verification.passed or verification.verdict == UNDECIDED
+        assert verification.verdict == UNDECIDED
+    assert not Derivation("empty", ()).verify().passed
+
+
+@pytest.mark.parametrize("key", ["exponential", "huber", "l0", "log_sum", "gamma"])
+def test_a_prior_whose_code_has_a_wrong_sign_is_refuted(key):
+    prior = sc.derive(key).layer().prior
+    right = type(prior)._prox
+
+    class Wrong(type(prior)):
+        def _prox(self, xp, v, step, *params):
+            return right(self, xp, v + 0.3, step, *params)
+
+    wrong = object.__new__(Wrong)
+    wrong.__dict__.update(prior.__dict__)
+    verification = sc.derive(wrong).verify()
+    assert verification.verdict == REFUTED
+    assert verification.counterexamples
+
+
+def test_evidence_names_its_counterexample():
+    text = str(Evidence("numeric", REFUTED, "off", {"x": 0.5}))
+    assert "REFUTED" in text and "x = 0.5" in text
+
+
+# -- backward -------------------------------------------------------------------------------
+@pytest.mark.parametrize("row", BACKWARD, ids=lambda r: r.key)
+def test_every_activation_has_a_verdict_with_evidence(row):
+    found = sc.explain(row.key)
+    assert found.is_prox == (row.key not in NO_PROX)
+    for evidence in row.verify(40):
+        assert evidence.passed, str(evidence)
+    json.dumps(found.to_dict(), default=str)
+    assert row.key in found.summary()
+
+
+def test_every_activation_the_layers_know_is_explained():
+    assert set(ACTIVATIONS) <= set(KNOWN)
+    x = np.linspace(-5, 5, 101)
+    for name, function in ACTIVATIONS.items():
+        np.testing.assert_allclose(
+            activation_values(name)(x), function(np, x)[0], atol=1e-12, err_msg=name
+        )
+
+
+@pytest.mark.parametrize("name", sorted(set(KNOWN) - NO_PROX))
+def test_deriving_what_was_explained_gives_the_activation_back(name):
+    found = sc.explain(name)
+    layer = sc.derive(found).layer()
+    x = np.random.default_rng(0).uniform(-8, 8, 200)
+    np.testing.assert_allclose(layer(x), activation_values(name)(x), atol=1e-9)
+
+
+@pytest.mark.parametrize("name", ["softplus", "tanhshrink", "logsigmoid"])
+def test_a_parametric_penalty_is_minimised_by_its_activation(name):
+    assert sc.derive(sc.explain(name)).verify().passed
+    prior = sc.explain(name).prior
+    rng = np.random.default_rng(0)
+    x = rng.uniform(-3, 3, 12)
+    z = prior.prox(x)
+    mine = 0.5 * (x - z) ** 2 + prior.value(z[:, None])
+    for other in (z + 1e-3, z - 1e-3, z + 0.3, z - 0.3, 0 * z + 0.4):
+        theirs = 0.5 * (x - other) ** 2 + prior.value(other[:, None])
+        assert (mine <= theirs + 1e-9).all()
+    half = prior.prox(x, 0.5)
+    mine = 0.5 * (x - half) ** 2 + 0.5 * prior.value(half[:, None])
+    for other in (half + 1e-3, half - 1e-3):
+        assert (mine <= 0.5 * (x - other) ** 2 + 0.5 * prior.value(other[:, None]) + 1e-9).all()
+
+
+@pytest.mark.parametrize("name", ["gelu", "silu", "mish", "hardswish"])
+def test_a_refutation_shows_two_points_a_reader_can_check(name):
+    witness = sc.explain(name).witness
+    a, b = activation_values(name)(np.array([witness["x"], witness["y"]]))
+    assert witness["x"] < witness["y"] and a - b > 0.1
+    assert all(float(witness[k]).is_integer() for k in ("x", "y"))
+
+
+def test_a_threshold_is_a_prox_only_if_it_does_not_jump_down():
+    for value, is_prox in ((0.0, True), (-1.0, True), (0.5, True), (2.0, False)):
+        module = _torch_module("Threshold", threshold=0.5, value=value)
+        assert sc.explain(module).is_prox == is_prox
+
+
+def _torch_module(kind, **attributes):
+    """A stand-in with the name and the attributes of a torch module (torch is not needed here)."""
+    return type(kind, (), {"__module__": "torch.nn.modules.activation", **attributes})()
+
+
+def test_every_scalar_activation_module_of_torch_gets_a_verdict():
+    attributes = dict(
+        min_val=-1.0, max_val=1.0, threshold=0.1, value=0.0, negative_slope=0.2, lower=0.1,
+        upper=0.3, alpha=0.7, lambd=0.4, weight=np.array([0.25]), beta=1.0, approximate="none",
+    )  # fmt: skip
+    for kind, (name, _) in TORCH_MODULES.items():
+        found = sc.explain(_torch_module(kind, **attributes))
+        assert found.is_prox == (name not in NO_PROX), kind
+
+
+def test_callables_and_expressions_are_explained_too():
+    assert sc.explain(np.tanh).convex and sc.explain(np.tanh).evidence == "sampled"
+    assert not sc.explain(np.sin).is_prox
+    x = sp.Symbol("t", real=True)
+    assert sc.explain(x + sp.sin(x) / 2).is_prox
+    assert not sc.explain(x + sp.sin(x) * 2).is_prox
+    assert sc.explain("x/(1 + abs(x))").convex
+    assert not sc.explain("-x").is_prox
+    assert sc.explain(sc.Activation(sc.Laplace(0.5))).sparse
+    assert not sc.explain("2*x").convex
+
+
+def test_vector_maps_are_decided_by_pairs_and_jacobians():
+    assert sc.explain(VECTOR_MAPS["softmax"], dim=3).convex
+    assert not sc.explain(lambda x: VECTOR_MAPS["softmax"](3 * x), dim=3).convex
+    rng = np.random.default_rng(0)
+    w, t = rng.standard_normal((3, 3)), rng.standard_normal((3, 3))
+    tied = sc.explain(lambda x: np.tanh(x @ w) @ w.T, dim=3)
+    assert tied.is_prox
+    assert not sc.explain(lambda x: np.tanh(x @ w) @ t, dim=3).is_prox
+
+
+def test_the_bias_rule_holds():
+    """sigma(x - lam) is the prox of phi + lam z."""
+    found = sc.explain("squareplus")
+    tilted = sc.SymbolicPrior("-b*log(z)/4 + lam*z", support="nonnegative", b=4.0, lam=0.6)
+    x = np.linspace(-3, 3, 25)
+    np.testing.assert_allclose(tilted.prox(x), found.prior.prox(x - 0.6), atol=1e-12)
+
+
+# -- rendering ------------------------------------------------------------------------------
+def test_html_is_well_formed_self_contained_and_shows_cases():
+    derivation = sc.derive("bernoulli_elastic")
+    page = derivation.to_html()
+    for forbidden in ("<script", "http://", "https://", "<link", "<img"):
+        assert forbidden not in page.replace("http://www.w3.org/1998/Math/MathML", "")
+    assert '<mtable class="cases">' in page and "CONFIRMED" in page and "PROVED" in page
+    ElementTree.fromstring(page.split("\n", 1)[1].replace("&nbsp;", " "))
+    assert "[code]" not in page and "<code>" not in page
+
+
+def test_latex_and_markdown_carry_every_step():
+    derivation = sc.derive(sc.SCAD(0.7, 3.7))
+    verification = derivation.verify()
+    latex, markdown = derivation.to_latex(verification), derivation.to_markdown(verification)
+    assert "\\begin{cases}" in latex and latex.count("\\item") == len(derivation.steps)
+    assert latex.count("{") == latex.count("}")
+    assert markdown.count("\n## ") == len(derivation.steps)
+    assert "x" in formula_latex(sp.Symbol("x"))
+
+
+def test_claims_are_written_in_latex_the_page_can_show():
+    for row in FORWARD[:3]:
+        for step in row.derivation().steps:
+            for formula in step.claim.split("$")[1::2]:
+                assert "<code>" not in inline_mathml(formula), formula
+
+
+def test_rows_are_data():
+    for row in sc.atlas():
+        json.dumps(row.to_dict())
+        assert dataclasses.is_dataclass(row)
+    keys = [(row.section, row.key) for row in sc.atlas()]
+    assert len(keys) == len(set(keys))
+
+
+@pytest.mark.full
+def test_latex_compiles_where_a_compiler_is_at_hand(tmp_path):
+    if shutil.which("pdflatex") is None:
+        pytest.skip("no pdflatex on this machine")
+    for key in ("scad", "log_sum_jump", "bernoulli_elastic"):
+        (tmp_path / "page.tex").write_text(sc.derive(key).to_latex())
+        command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "page.tex"]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+        assert done.returncode == 0, done.stdout[-800:]
+
+
+# -- the demo -------------------------------------------------------------------------------
+def test_the_demo_of_activations_finds_the_dead_zones_the_theory_names():
+    path = pathlib.Path(__file__).parents[1] / "demos" / "activations.py"
+    spec = importlib.util.spec_from_file_location("demo_activations", path)
+    demo = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(demo)
+    found = {key: demo.measure(row) for key, row in demo.rows().items()}
+    assert len(found) == 12
+    assert all(numbers["excess"] <= 1e-10 for numbers in found.values())
+    assert {key for key, n in found.items() if n["dead"]} == {
+        "laplace", "exponential", "elastic_net", "l0", "bernoulli_exponential", "log_sum_jump",
+        "scad",
+    }  # fmt: skip
+    for key, numbers in found.items():
+        assert numbers["is_sparse"] == (numbers["dead"] is not None), key
+
+
+def test_modules_with_unusual_settings_are_read_too():
+    def verdict(kind, **attributes):
+        found = sc.explain(_torch_module(kind, **attributes))
+        return found.is_prox, found.convex
+
+    assert verdict("LeakyReLU", negative_slope=0.0) == (True, True)
+    assert verdict("LeakyReLU", negative_slope=2.0) == (True, False)
+    assert verdict("PReLU", weight=np.array([-0.5])) == (False, False)
+    assert verdict("ELU", alpha=2.5) == (True, False)
+    assert verdict("CELU", alpha=2.5) == (True, True)
+    assert verdict("Softplus", beta=2.0) == (True, True)
+    assert verdict("GELU", approximate="tanh") == (False, False)
+
+
+def test_the_prior_of_an_activation_without_a_formula_obeys_the_contract_and_is_solved():
+    sc.check_prior(sc.explain("tanhshrink").prior, code_shape=(2,), n_points=8, steps=(0.5, 1.0))
+    x = np.random.default_rng(0).standard_normal((3, 4))
+    dictionary = sc.Dictionary.random(6, 4, random_state=0)
+    problem = sc.SparseCodingProblem(x, dictionary, sc.explain("softplus").prior)
+    solution = sc.FISTA(tol=1e-6, max_iter=500).solve(problem)
+    assert solution.converged.all() and (solution.gap <= 1e-6).all()

@@ -1,0 +1,264 @@
+"""Penalties typed by a user: refused safely, or turned into a prior that obeys every contract."""
+
+import copy
+import pickle
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import tolerances
+
+import sparsecnn as sc
+from sparsecnn.symbolic.curvature import curvature
+from sparsecnn.symbolic.parser import parse
+from sparsecnn.symbolic.penalty import Penalty, Z
+from sparsecnn.symbolic.prox import solve_prox
+from sparsecnn.symbolic.verify import verify_prox
+
+HOSTILE = [
+    "().__class__", "__import__('os').system('true')", "z.__class__", "9**9**9", "z**999",
+    "10**12**12", "lambda: 1", "[z]", "{z: 1}", "z if z else 1", "f'{z}'", "'z'", "exec('1')",
+    "z; z", "z = 1", "(z := 1)", "*z", "z[0]", "abs(z, 1, 2)", "abs(z=1)", "1e999", "0**-1", "1/0",
+    "log(-1)", "sqrt(-2)*z", "oo - oo", "Piecewise((z, z > 0))", "z < 1", "unknown*z", "z and 1",
+    "z" * 600, "abs(" * 60 + "z" + ")" * 60, "+".join(["z"] * 200), "", "norm(z)", "1j*z", "z @ z",
+    "Piecewise((z, True), (z, False), 3)", "z // 2", "z % 2", "yield z", "Symbol('z')",
+]  # fmt: skip
+
+#: (class, formula's keyword arguments): the same prior written twice
+TWINS = [
+    (sc.Laplace(0.5), "real"),
+    (sc.Exponential([0.1, 0.7, -0.4]), "nonnegative"),
+    (sc.AsymmetricLaplace(0.3, 0.6), "real"),
+    (sc.NonNegative(), "nonnegative"),
+    (sc.Gaussian(0.8), "real"),
+    (sc.HalfNormal([0.2, 0.5, 3.0]), "nonnegative"),
+    (sc.ElasticNet(0.3, 0.5), "real"),
+    (sc.Uniform(-1.0, 2.0), ("low", "high")),
+    (sc.TruncatedExponential(0.3, 1.5), (0, "high")),
+    (sc.Huber(0.6, 0.7), "real"),
+    (sc.Gamma(0.6, 0.7), "nonnegative"),
+    (sc.StudentT(1.6, 0.7), "real"),
+    (sc.StudentT(1.6, 0.3), "real"),
+    (sc.SpikeSlab(0.3, 0.2, 0.1), "real"),
+    (sc.LogSum(1.6, [0.3, 1.0, 2.0]), "real"),
+    (sc.SCAD(0.6, 3.7), "real"),
+    (sc.MCP(0.6, 2.0), "real"),
+    (sc.Lp(0.6, 0.5), "real"),
+    (sc.Lp(0.6, 1.5), "real"),
+]
+
+#: penalties no class of the package has
+NOVEL = [
+    ("lam*abs(z)/(abs(z) + eps)", "real", dict(lam=1.0, eps=0.5)),
+    ("lam*log(cosh(z))", "real", dict(lam=0.8)),
+    ("lam*(1 - exp(-abs(z)/s))", "real", dict(lam=1.0, s=0.5)),
+    ("lam*(1 - exp(-abs(z)/s))", "real", dict(lam=1.0, s=[0.5, 1.2, 3.0])),
+    ("lam*sqrt(z**2 + eps**2)", "real", dict(lam=1.2, eps=0.3)),
+    ("lam*min(abs(z), theta)", "real", dict(lam=1.0, theta=0.8)),
+    ("lam*abs(abs(z) - 1)", "real", dict(lam=0.5)),
+    ("lam*z*log(z)", "nonnegative", dict(lam=0.6)),
+    ("lam*exp(z)", "real", dict(lam=0.6)),
+    ("lam*z + mu*z**2 - nu*log(z)", (0, 3), dict(lam=0.2, mu=0.4, nu=0.3)),
+]
+
+
+def _twin(prior, support):
+    return sc.SymbolicPrior(prior.formula, support=support, **prior.parameters)
+
+
+@pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
+def test_hostile_text_is_refused_without_being_evaluated(text):
+    started = time.perf_counter()
+    with pytest.raises(sc.InputError):
+        parse(text, {"z": Z})
+    with pytest.raises(sc.InputError):
+        sc.SymbolicPrior(text)
+    assert time.perf_counter() - started < 1.0
+
+
+def test_text_that_is_no_string_is_a_type_error():
+    for value in (None, 3, b"z", ["z"], Z):
+        with pytest.raises(sc.InputTypeError):
+            parse(value, {"z": Z})
+
+
+def test_numbers_are_read_exactly():
+    assert parse("0.1*z", {"z": Z}) == Z / 10
+    assert parse("z**0.5", {"z": Z}) == Z ** (parse("1", {}) / 2)
+
+
+@pytest.mark.parametrize("prior, support", TWINS, ids=lambda v: str(v)[:40])
+def test_a_formula_gives_the_same_prior_as_the_hand_written_class(prior, support):
+    rng = np.random.default_rng(0)
+    twin, x = _twin(prior, support), rng.standard_normal((40, 3)) * 2.5
+    grad = rng.standard_normal(x.shape)
+    for step in (1.0, 0.37):
+        np.testing.assert_allclose(
+            twin.prox(x, step), prior.prox(x, step), atol=tolerances.ROUNDING
+        )
+        mine, theirs = twin.prox_vjp(x, step, grad), prior.prox_vjp(x, step, grad)
+        np.testing.assert_allclose(mine[0], theirs[0], atol=tolerances.ROUNDING)
+        assert mine[1].keys() == theirs[1].keys()
+        for name in theirs[1]:
+            np.testing.assert_allclose(mine[1][name], theirs[1][name], atol=1e-11)
+    codes = prior.prox(x)
+    np.testing.assert_allclose(twin.value(codes), prior.value(codes), atol=tolerances.ROUNDING)
+    np.testing.assert_allclose(twin.scaled(4.0).prox(x), prior.scaled(4.0).prox(x), atol=1e-12)
+    for name in ("is_convex", "is_nonnegative", "is_sparse", "is_proper", "is_homogeneous"):
+        assert getattr(twin, name) == getattr(prior, name), name
+
+
+@pytest.mark.parametrize(
+    "formula, support, parameters", NOVEL, ids=[f"{n[0]} {i}" for i, n in enumerate(NOVEL)]
+)
+def test_a_penalty_nobody_listed_obeys_the_contract_of_a_prior(formula, support, parameters, scale):
+    prior = sc.SymbolicPrior(formula, support=support, **parameters)
+    sc.check_prior(prior, code_shape=(3,), n_points=scale(12, 60), steps=(0.6,))
+
+
+def test_ill_posed_models_are_refused_with_the_reason():
+    with pytest.raises(sc.InputError, match="minus infinity at z = 0"):
+        sc.SymbolicPrior("lam*log(abs(z))", lam=0.5)
+    with pytest.raises(sc.InputError, match="has no minimum for some inputs"):
+        sc.SymbolicPrior("-alpha*z**2", alpha=1.0)
+    with pytest.raises(sc.InputError, match="not a real number"):
+        sc.SymbolicPrior("sqrt(z)", support="real")
+    with pytest.raises(sc.InputError, match="low < high"):
+        sc.SymbolicPrior("z", support=(2, 1))
+    with pytest.raises(sc.InputError, match="bends up and down"):
+        sc.SymbolicPrior("2*cos(9*z)")
+
+
+def test_a_step_that_is_too_long_for_a_concave_penalty_is_refused():
+    prior = sc.SymbolicPrior("-alpha*z**2/2", alpha=0.5)
+    np.testing.assert_allclose(prior.prox([1.0]), [2.0])
+    with pytest.raises(sc.InputError, match="no minimum"):
+        prior.prox([1.0], 3.0)
+
+
+def test_missing_and_unknown_parameters_are_named():
+    with pytest.raises(sc.InputError, match=r"expected \['lam'\]"):
+        sc.SymbolicPrior("lam*abs(z)")
+    with pytest.raises(sc.InputError, match="mu"):
+        sc.SymbolicPrior("lam*abs(z)", lam=1.0, mu=2.0)
+
+
+def test_a_symbolic_prior_survives_copies_and_pickles():
+    prior = sc.SymbolicPrior("lam*abs(z)/(abs(z) + eps)", lam=[0.5, 1.0], eps=0.4)
+    x = np.linspace(-3, 3, 14).reshape(7, 2)
+    for twin in (copy.deepcopy(prior), pickle.loads(pickle.dumps(prior))):
+        np.testing.assert_array_equal(twin.prox(x), prior.prox(x))
+    assert prior.eps == 0.4
+    assert prior.restricted(slice(0, 1)).lam.shape == (1,)
+
+
+@pytest.mark.parametrize("solver", [sc.ISTA, sc.FISTA, sc.CoordinateDescent, sc.LCA])
+def test_every_solver_accepts_a_symbolic_prior(solver):
+    rng = np.random.default_rng(0)
+    dictionary = sc.Dictionary.random(12, 8, random_state=0)
+    x = rng.standard_normal((5, 8))
+    problem = sc.SparseCodingProblem(x, dictionary, sc.SymbolicPrior("lam*abs(z)", lam=0.3))
+    other = sc.SparseCodingProblem(x, dictionary, sc.Laplace(0.3))
+    settings = dict(tol=1e-8, max_iter=20000)
+    ours, theirs = solver(**settings).solve(problem), solver(**settings).solve(other)
+    np.testing.assert_allclose(ours.codes, theirs.codes, atol=1e-7)
+    np.testing.assert_allclose(ours.gap, theirs.gap, atol=1e-9)
+
+
+def test_the_duality_gap_of_a_smooth_penalty_certifies_the_code():
+    rng = np.random.default_rng(1)
+    x, dictionary = rng.standard_normal((4, 6)), sc.Dictionary.random(9, 6, random_state=1)
+    for prior in (
+        sc.SymbolicPrior("lam*log(cosh(z))", lam=0.4),
+        sc.SymbolicPrior("lam*sqrt(z**2 + eps**2)", lam=0.4, eps=0.2),
+        sc.SymbolicPrior("lam*z - mu*log(z)", support="nonnegative", lam=0.5, mu=0.1),
+    ):
+        problem = sc.SparseCodingProblem(x, dictionary, prior)
+        solution = sc.FISTA(tol=1e-8, max_iter=20000).solve(problem)
+        assert solution.converged.all()
+        worse = problem.dual_gap(solution.codes * 1.01)
+        excess = problem.objective(solution.codes * 1.01) - solution.objective
+        assert (worse >= excess - 1e-9).all()
+
+
+def test_a_layer_of_a_symbolic_prior_has_exact_gradients_in_its_parameters():
+    x = np.random.default_rng(0).standard_normal((30, 2)) * 2
+    prior = sc.SymbolicPrior("c*log(1 + z**2/gamma**2)", c=np.array([0.5, 0.9]), gamma=0.8)
+    layer = sc.Activation(prior)
+    y, pullback = layer.forward(x)
+    weights = np.cos(np.arange(y.size)).reshape(y.shape)
+    grads = pullback(weights)[1]
+    for name, value in prior.parameters.items():
+        towards = np.ones(np.shape(value)) * 0.7
+        ends = [
+            (weights * layer.with_params({**layer.params, name: value + t * towards})(x)).sum()
+            for t in (1e-6, -1e-6)
+        ]
+        expected = (ends[0] - ends[1]) / 2e-6
+        assert abs((grads[name] * towards).sum() - expected) < 1e-5
+
+
+def test_importing_the_package_does_not_import_sympy():
+    code = "import sys, sparsecnn, sparsecnn.priors; sys.exit('sympy' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+# -- derivations of single penalties --------------------------------------------------------
+@pytest.mark.parametrize(
+    "formula, values, condition",
+    [
+        ("c*log(1 + z**2/gamma**2)", dict(c=1.0, gamma=1.0), dict(c=4.0, gamma=1.0)),
+        ("lam*log(1 + abs(z)/eps)", dict(lam=1.0, eps=1.5), dict(lam=1.0, eps=1.0)),
+        ("lam*(1 - exp(-abs(z)/s))", dict(lam=1.0, s=1.5), dict(lam=4.0, s=2.0)),
+        (sc.SCAD.formula, dict(lam=1.0, a=3.7), dict(lam=1.0, a=2.0)),
+        (sc.MCP.formula, dict(lam=1.0, gamma=3.0), dict(lam=1.0, gamma=1.0)),
+    ],
+)
+def test_the_uniqueness_condition_is_derived(formula, values, condition):
+    """Known: c <= 4 gamma^2, lam <= eps^2, lam <= s^2, a >= 2, gamma >= 1."""
+    least = curvature(solve_prox(Penalty.from_text(formula), values)).least
+    at_edge = least.subs({s: condition[s.name] for s in least.free_symbols})
+    assert abs(float(at_edge) + 1) < 1e-12
+
+
+def test_a_wrong_prox_is_refuted_with_a_counterexample():
+    solution = solve_prox(Penalty.from_text("lam*abs(z)"), dict(lam=0.5))
+    wrong = verify_prox(solution, lambda x, values: np.sign(x) * (np.abs(x) + values["lam"]))
+    numeric = [e for e in wrong if e.kind == "numeric"]
+    assert numeric[0].verdict == "REFUTED"
+    where = numeric[0].counterexample
+    mine = 0.5 * (where["x"] - where["claimed z"]) ** 2 + where["lam"] * abs(where["claimed z"])
+    zero = 0.5 * where["x"] ** 2
+    soft = np.sign(where["x"]) * max(abs(where["x"]) - where["lam"], 0)
+    best = 0.5 * (where["x"] - soft) ** 2 + where["lam"] * abs(soft)
+    assert mine > min(zero, best) + 1e-6
+
+
+def test_compare_measures_a_formula_like_any_prior():
+    x = np.random.default_rng(0).standard_normal((4, 6))
+    dictionary = sc.Dictionary.random(8, 6, random_state=0)
+    for prior in (
+        sc.SymbolicPrior("lam*sqrt(z**2 + eps**2)", lam=0.3, eps=0.2),
+        sc.SymbolicPrior("lam*abs(z)/(abs(z) + eps)", lam=0.1, eps=1.0),
+        sc.SymbolicPrior("lam*(1 - exp(-abs(z)/s))", lam=0.1, s=1.0),
+    ):
+        found = sc.compare(sc.SparseCodingProblem(x, dictionary, prior))
+        assert "forward" in found.summary() and "exact" in found.summary()
+
+
+def test_threads_that_meet_new_numbers_at_once_agree():
+    """SymPy and mpmath keep global state; what they compute is computed one at a time."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    x = np.linspace(-3, 3, 31)
+    values = np.linspace(0.31, 0.93, 24)
+
+    def prox(lam):
+        return sc.SymbolicPrior("lam*log(1 + abs(z)/0.7)", lam=lam).prox(x, 0.9)
+
+    with ThreadPoolExecutor(8) as executor:
+        together = list(executor.map(prox, values))
+    for lam, found in zip(values, together, strict=True):
+        np.testing.assert_allclose(found, sc.LogSum(lam, 0.7).prox(x, 0.9), atol=1e-12)
