@@ -39,7 +39,10 @@ _HOME = {
     **dict.fromkeys(("ConvergenceWarning", "InputError", "InputTypeError"), "validation"),
 }  # fmt: skip
 
-__all__ = sorted(_HOME)
+#: submodules that are public as they stand: ``sparsecnn.regions.count(...)``
+_SUBMODULES = ("regions",)
+
+__all__ = sorted((*_HOME, *_SUBMODULES))
 
 
 def __getattr__(name):
@@ -47,8 +50,10 @@ def __getattr__(name):
         value = getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
         globals()[name] = value
         return value
+    if name in _SUBMODULES:
+        return importlib.import_module(f"{__name__}.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__():
-    return sorted({*globals(), *_HOME})
+    return sorted({*globals(), *_HOME, *_SUBMODULES})
