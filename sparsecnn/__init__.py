@@ -34,8 +34,16 @@ _HOME = {
         ("Activation", "AveragePool", "Conv2D", "Flatten", "L2Pool", "Linear", "MaxPool"), "layers"
     ),
     "Network": "network",
+    **dict.fromkeys(("Comparison", "compare"), "comparison"),
     **dict.fromkeys(("LearningRecord", "learn_dictionary"), "learning"),
     **dict.fromkeys(("Hierarchy", "Level"), "hierarchy"),
+    **dict.fromkeys(
+        (
+            "ConvDictionaryLearner", "DictionaryLearner", "HierarchicalSparseCoder",
+            "SparseCNNClassifier", "SparseCoder",
+        ),
+        "estimators",
+    ),
     **dict.fromkeys(("ConvergenceWarning", "InputError", "InputTypeError"), "validation"),
 }  # fmt: skip
 

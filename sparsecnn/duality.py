@@ -36,7 +36,7 @@ class DualPoint:
         return dataclasses.replace(self, signal=self.signal / s, codes=self.codes / s)
 
 
-def interior_point(dictionary, prior, observed=None):
+def interior_point(dictionary, prior, observed=None, attained=True):
     """Find a point strictly inside ``{u : low <= D^T u <= high}``, zero at unobserved pixels.
 
     Zero serves whenever all rates are positive; otherwise a linear program maximises the margin.
@@ -49,6 +49,9 @@ def interior_point(dictionary, prior, observed=None):
         Convex.
     observed : bool array of signal_shape, optional
         Pixels observed in every sample.
+    attained : bool
+        Whether some sample observes exactly those; only then does "no feasible point" (Farkas)
+        say that an energy of the batch is unbounded.
 
     Returns
     -------
@@ -67,7 +70,8 @@ def interior_point(dictionary, prior, observed=None):
         point, status = _largest_margin(dictionary, directions, low, high)
         if status == "interior":
             return point
-        complete = len(directions) == zero.signal.size
+        pixels = zero.signal.size if observed is None else int(observed.sum())
+        complete = attained and len(directions) == pixels
     if (low <= 0).all() and (high >= 0).all():
         return dataclasses.replace(zero, status="boundary")
     if status == "boundary":
@@ -96,7 +100,7 @@ def _largest_margin(dictionary, directions, low, high):
     from scipy.sparse import csr_array
 
     if len(directions) == 0:
-        return None, "unknown"
+        return None, "empty"  # only u = 0 is left, which the caller tries by itself
     projections = dictionary.analyze(directions).reshape(len(directions), -1).T  # one row per code
     norms = np.linalg.norm(projections, axis=1)
     bounds = [(projections, high.ravel()), (-projections, -low.ravel())]

@@ -1,4 +1,4 @@
-"""Dictionary learning: code a batch roughly, then improve the atoms for those codes; dense and convolutional alike.
+"""Dictionary learning: code a batch roughly, then improve the atoms for those codes.
 
 Olshausen & Field 1996 (gradient of the energy in the dictionary); Mairal et al. 2009
 (mini-batches).
@@ -12,6 +12,7 @@ import warnings
 import numpy as np
 
 from .dictionaries import unit_rows
+from .engine import single_threaded_blas
 from .problem import SparseCodingProblem
 from .solvers import FISTA, ISTA
 from .validation import (
@@ -57,6 +58,7 @@ def learn_dictionary(
     n_updates=5,
     random_state=None,
     on_batch=None,
+    on_epoch=None,
 ):
     """Learn unit-norm atoms for signals ``x`` under a sparse prior.
 
@@ -72,14 +74,19 @@ def learn_dictionary(
     dictionary : Dictionary or ConvDictionary
         Where to start; its atoms are scaled to unit norm.
     prior : Prior
-    n_epochs, batch_size, n_updates : int
+    n_epochs, batch_size : int
     tol : float
         Relative gap of the codes while learning.
+    n_updates : int
+        Gradient steps on the atoms for each batch.
     random_state : None, int or Generator
         Order of the samples.
     on_batch : callable, optional
         Called as ``on_batch(epoch, batch, n_batches, objective)``; returning True stops after that
         batch.
+    on_epoch : callable, optional
+        Called after every epoch with the LearningRecord so far, whose atoms can be kept or tried
+        out; returning True stops.
 
     Returns
     -------
@@ -99,6 +106,36 @@ def learn_dictionary(
     x, prior = x / unit, prior.scaled(unit)
     dictionary = dictionary.with_atoms(unit_rows(dictionary.atoms.astype(x.dtype)))
     solver = (FISTA if prior.is_convex else ISTA)(tol=tol, max_iter=200)
+    with single_threaded_blas():
+        return _learned(
+            x,
+            dictionary,
+            prior,
+            unit,
+            n_epochs,
+            batch_size,
+            n_updates,
+            solver,
+            rng,
+            on_batch,
+            on_epoch,
+        )
+
+
+def _learned(
+    x,
+    dictionary,
+    prior,
+    unit,
+    n_epochs,
+    batch_size,
+    n_updates,
+    solver,
+    rng,
+    on_batch,
+    on_epoch,
+):
+    """The loop of ``learn_dictionary``, after its checks, in units of ``unit``."""
     steps, objectives, n_replaced, stop = _AtomSteps(), [], 0, False
     for epoch in range(n_epochs):
         order = rng.permutation(len(x))
@@ -115,6 +152,8 @@ def learn_dictionary(
             if stop:
                 break
         if stop:
+            break
+        if on_epoch and on_epoch(LearningRecord(dictionary, np.array(objectives), n_replaced)):
             break
         if epoch + 1 < n_epochs:
             dictionary, replaced = _revived(dictionary, usage, worst)

@@ -27,7 +27,8 @@ class Certificate(NamedTuple):
         Upper bound of ``E(z) - min E``; nan where the prior is not convex or no dual point is
         known.
     relative_gap : array
-        ``dual_gap / max(E(z), E(0))``, 0 where both are 0.
+        ``dual_gap / max(|E(z)|, |E(0)|)``, 0 where both are 0 (a prior without mass at 0 is
+        measured at its prox of 0 instead).
     fixed_point_residual : array
         ``L ||z - prox(z - grad / L, 1 / L)|| / ||D^T x||``: 0 exactly at stationary points of the
         proximal step.
@@ -179,22 +180,22 @@ class SparseCodingProblem:
         return self.certificate(codes).dual_gap
 
     def relative_gap(self, codes):
-        """``dual_gap / max(E(z), E(0))`` per sample, float64; what solvers stop on."""
+        """``dual_gap / max(|E(z)|, |E(0)|)`` per sample, float64; what solvers stop on."""
         return self.certificate(codes).relative_gap
 
     def fixed_point_residual(self, codes):
         """Relative size of one proximal-gradient step from ``codes``, per sample, float64."""
         return self.certificate(codes).fixed_point_residual
 
-    def certificate(self, codes):
-        """All of the above in one pass over the samples."""
+    def certificate(self, codes, stationarity=True):
+        """All of the above in one pass; without ``stationarity`` no fixed-point residual (nan)."""
         codes = self._codes(codes)
         result = Certificate(*(np.empty(self.n_samples) for _ in Certificate._fields))
         for rows, s in self.scale_groups():
             group = self.subset(rows).in_units(s) if s != 1.0 else self
             exponent = int(np.log2(s))
             scaled = codes if s == 1.0 else np.ldexp(codes[rows], -exponent)
-            part = group._certificate_in_blocks(scaled)
+            part = group._certificate_in_blocks(scaled, stationarity)
             if s != 1.0:
                 part = self._in_original_units(part, rows, codes[rows], exponent)
             for whole, piece in zip(result, part, strict=False):
@@ -207,41 +208,62 @@ class SparseCodingProblem:
             gap = np.ldexp(part.dual_gap, 2 * exponent)
         return Certificate(objective, gap, part.relative_gap, part.fixed_point_residual)
 
-    def _certificate_in_blocks(self, codes):
+    def _certificate_in_blocks(self, codes, stationarity):
         size = max(1, _BLOCK_NUMBERS // int(np.prod(codes.shape[1:])))
         parts = [
             self.subset(slice(start, start + size))
             .astype(np.float64)
-            ._block_certificate(codes[start : start + size])
+            ._block_certificate(codes[start : start + size], stationarity)
             for start in range(0, self.n_samples, size)
         ]
         return _BlockCertificate(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
-    def _block_certificate(self, codes):
+    def _block_certificate(self, codes, stationarity):
         z = codes.astype(np.float64, copy=False)
         x = self.x if self.mask is None else self.x * self.mask
         residual = self.residual(z)
         pull = self.dictionary.analyze(residual)
         fidelity = 0.5 * _squares(residual)
         objective = fidelity + self.prior.value(z)
-        step = 1.0 / self.dictionary.lipschitz if self.dictionary.lipschitz > 0 else 1.0
-        moved = np.sqrt(_squares(z - self.prior.prox(z + step * pull, step))) / step
-        reach = np.sqrt(_squares(self.dictionary.analyze(x)))
-        moved = np.divide(moved, reach, out=moved, where=reach > 0)
-        gap = relative = np.full(len(z), np.nan)
+        moved = gap = relative = np.full(len(z), np.nan)
+        if stationarity:
+            moved = self._relative_move(z, pull, x)
         if self.prior.is_convex:
             gap = np.maximum(objective - self._dual_value(x, residual, pull), 0.0)
-            relative = _relative(gap, objective, x, self.prior, z)
+            relative = _relative(gap, objective, self._start_energy(x))
         return _BlockCertificate(objective, gap, relative, moved, fidelity)
+
+    def _relative_move(self, z, pull, x):
+        """``L ||z - prox(z + pull / L, 1 / L)|| / ||D^T x||`` of masked signals."""
+        lipschitz = self.dictionary.lipschitz
+        step = 1.0 / lipschitz if lipschitz > 0 else 1.0
+        moved = np.sqrt(_squares(z - self.prior.prox(z + step * pull, step))) / step
+        reach = np.sqrt(_squares(self.dictionary.analyze(x)))
+        return np.divide(moved, reach, out=moved, where=reach > 0)
+
+    def _start_energy(self, x):
+        """``E(0)`` of masked signals, or ``E(prox(0))`` where zero is outside the support."""
+        start = np.zeros((1, *self.dictionary.code_shape))
+        penalty = self.prior.value(start)
+        if np.isfinite(penalty).all():
+            return 0.5 * _squares(x) + penalty
+        start = self.prior.prox(start)
+        image = self.dictionary.synthesize(start)
+        image = image if self.mask is None else image * self.mask
+        return 0.5 * _squares(x - image) + self.prior.value(start)
 
     # -- the dual ----------------------------------------------------------------------------
     @property
     def dual_interior(self):
         """DualPoint: well inside the dual feasible set, found once (an LP if some rate is <= 0)."""
         if "point" not in self._interior:
-            observed = None if self.mask is None else self.mask.all(axis=0)
+            observed, attained = None, True
+            if self.mask is not None:
+                observed = self.mask.all(axis=0)
+                same = (self.mask == observed).reshape(self.n_samples, -1).all(axis=1)
+                attained = bool(same.any())
             self._interior["point"] = interior_point(
-                self.dictionary.astype(np.float64), self.prior, observed
+                self.dictionary.astype(np.float64), self.prior, observed, attained
             )
         return self._interior["point"]
 
@@ -261,8 +283,11 @@ class SparseCodingProblem:
         best = np.clip(
             np.divide(slope, curvature, out=np.ones_like(slope), where=curvature > 0), 0.0, limit
         )
+        if self.prior.is_homogeneous:  # phi* is zero on its domain: a parabola in t
+            constant = _inner(x - 0.5 * start.signal, np.zeros_like(x) + start.signal)
+            return constant + best * slope - 0.5 * best**2 * curvature
         value = np.full(len(x), -np.inf)
-        for t in (limit, best) if self.prior.is_homogeneous else (limit, best, 0.9 * limit):
+        for t in (limit, best, 0.9 * limit):
             t_signal, t_codes = (t.reshape((-1,) + (1,) * (a.ndim - 1)) for a in (x, pull))
             u = start.signal + t_signal * direction
             conjugate = self.prior.conjugate_inside(start.codes + t_codes * along)
@@ -292,12 +317,11 @@ class _BlockCertificate(NamedTuple):
     fidelity: np.ndarray
 
 
-def _relative(gap, objective, x, prior, z):
-    at_zero = prior.value(np.zeros((1, *z.shape[1:])))[0]
-    energy_at_zero = 0.5 * _squares(x) + (at_zero if np.isfinite(at_zero) else 0.0)
-    scale = np.maximum(objective, energy_at_zero)
+def _relative(gap, objective, start_energy):
+    """``gap / max(|E(z)|, |E(0)|)``; an energy is negative only where a rate or log density is."""
+    scale = np.maximum(np.abs(objective), np.abs(start_energy))
     relative = np.divide(
-        gap, scale, out=np.full(len(z), np.inf), where=(scale > 0) & np.isfinite(gap)
+        gap, scale, out=np.full(len(gap), np.inf), where=(scale > 0) & np.isfinite(gap)
     )
     relative[np.isnan(gap)] = np.nan
     relative[(gap == 0) & (scale <= 0)] = 0.0

@@ -1,4 +1,4 @@
-"""What every test shares: one option that raises the counts, hypothesis profiles, the data folder."""
+"""What every test shares: an option for larger counts, hypothesis profiles, the data folder."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ _COMMON = dict(
     database=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.differing_executors],
 )
-settings.register_profile("plain", max_examples=25, **_COMMON)
-settings.register_profile("full", max_examples=300, **_COMMON)
+settings.register_profile("plain", max_examples=60, **_COMMON)
+settings.register_profile("full", max_examples=600, **_COMMON)
 
 
 def pytest_addoption(parser):

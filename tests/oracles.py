@@ -1,4 +1,4 @@
-"""Dumb oracles: brute force, explicit matrices, loops. Slow, obvious, and knowing nothing of the package."""
+"""Dumb oracles: brute force, explicit matrices, loops. They know nothing of the package."""
 
 from __future__ import annotations
 
@@ -9,25 +9,24 @@ from scipy.signal import correlate2d
 
 
 # -- proximal operators ---------------------------------------------------------------------
-def best_objective(penalty, v, step, low, high, n_grid=4001, refinements=4):
-    """Least ``1/2 (v - z)^2 + step * penalty(z)`` over a grid on ``[low, high]``, refined.
+def best_objective(penalty, v, step, low=-9.0, high=9.0, n_grid=4001, refinements=4):
+    """Least ``1/2 (v - z)^2 + step * penalty(z)`` for every entry of ``v``: a grid, then refined.
 
-    ``penalty`` maps an array to an array. The grid always contains 0 (where in range), the ends
-    and ``v``.
+    ``penalty`` maps a 1-D array to an array. The grid contains 0 and the inputs; the five best grid
+    points of every input are refined, each step 50 times finer.
     """
-    special = [z for z in (0.0, v, low, high) if low <= z <= high and np.isfinite(z)]
-    grid = np.concatenate([np.linspace(low, high, n_grid), special])
-    with np.errstate(all="ignore"):
-        objective = 0.5 * (v - grid) ** 2 + step * penalty(grid)
-        best = float(np.nanmin(objective))
-        width = (high - low) / (n_grid - 1)
-        for centre in grid[np.argsort(objective)[:5]]:
-            radius = width
-            for _ in range(refinements):
-                near = np.clip(np.linspace(centre - radius, centre + radius, 201), low, high)
-                local = 0.5 * (v - near) ** 2 + step * penalty(near)
-                centre, radius = near[np.nanargmin(local)], radius / 50
-                best = min(best, float(np.nanmin(local)))
+    grid = np.union1d(np.linspace(low, high, n_grid), np.r_[0.0, v])
+    objective = 0.5 * (v[:, None] - grid) ** 2 + step * penalty(grid)
+    best = objective.min(axis=1)
+    for rank in np.argsort(objective, axis=1)[:, :5].T:
+        centre, radius = grid[rank], 2 * (high - low) / (n_grid - 1)
+        for _ in range(refinements):
+            near = centre[:, None] + radius * np.linspace(-1, 1, 201)
+            local = 0.5 * (v[:, None] - near) ** 2
+            local = local + step * penalty(near.ravel()).reshape(near.shape)
+            place = local.argmin(axis=1)[:, None]
+            best = np.minimum(best, np.take_along_axis(local, place, axis=1)[:, 0])
+            centre, radius = np.take_along_axis(near, place, axis=1)[:, 0], radius / 50
     return best
 
 
@@ -50,7 +49,7 @@ def supremum(function, low, high, n_grid=20001, refinements=6):
 
 
 def best_support(v, k):
-    """Squared distance from ``v`` to the nearest vector with at most ``k`` nonzeros, by enumeration."""
+    """Squared distance from ``v`` to the vectors with at most ``k`` nonzeros, by enumeration."""
     best = np.inf
     for kept in itertools.combinations(range(v.size), min(k, v.size)):
         rest = np.delete(v, kept)
@@ -77,7 +76,7 @@ def positions_and_padding(size, kernel, stride, padding):
 
 
 def conv_matrix(filters, image_shape, stride, padding):
-    """Explicit analysis matrix ``(n_codes, n_pixels)``, one entry at a time: its rows are the atoms."""
+    """Explicit atoms as rows, ``(n_codes, n_pixels)``, one entry at a time."""
     n_filters, channels, kh, kw = filters.shape
     height, width = image_shape
     oh, top = positions_and_padding(height, kh, stride[0], padding)

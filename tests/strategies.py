@@ -1,4 +1,4 @@
-"""Examples and hypothesis strategies: priors with several parameter sets, dictionaries of every kind."""
+"""Examples and hypothesis strategies: priors with several parameters, all kinds of dictionary."""
 
 from __future__ import annotations
 
@@ -46,6 +46,7 @@ SEPARABLE = [
     sc.SpikeSlab(0.6, 0.4, 0.9),
     sc.SpikeSlab([0.2, 0.6, 1.5], 0.4, 0.9, nonnegative=True),
     sc.LogSum(0.5, 1.0),
+    sc.LogSum(1.0, 1.0),
     sc.LogSum(2.0, 0.4),
     sc.LogSum([0.5, 2.0, 4.0], [1.0, 0.4, 2.5]),
     sc.SCAD(0.8, 3.7),
@@ -57,6 +58,7 @@ SEPARABLE = [
     sc.Lp(0.9, 2 / 3),
     sc.Lp(0.9, 1.0),
     sc.Lp(0.9, 4 / 3),
+    sc.Lp([0.3, 0.9, 2.0], 0.5),
     sc.Lp([0.3, 0.9, 2.0], [0.3, 1.5, 4.0]),
 ]
 

@@ -1,4 +1,4 @@
-"""Every tolerance of the tests, once, with its reason. Errors are relative to numbers of order one."""
+"""Every tolerance of the tests, once, with its reason. Errors are relative to order one."""
 
 #: sums of a few hundred terms of order one, done in two orders (1e-16 each)
 ROUNDING = 1e-12

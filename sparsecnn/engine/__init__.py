@@ -4,7 +4,17 @@ from ..validation import InputTypeError
 from .base import ConvGeometry, Engine
 from .numpy_engine import ENGINE as _NUMPY
 
-__all__ = ["ConvGeometry", "Engine", "engine_for"]
+__all__ = ["ConvGeometry", "Engine", "engine_for", "single_threaded_blas"]
+
+
+def single_threaded_blas():
+    """Context in which matrix products use one thread each; parallelism is over blocks of samples.
+
+    Small products on several BLAS threads spend most of their time waiting for each other.
+    """
+    from threadpoolctl import threadpool_limits
+
+    return threadpool_limits(1, user_api="blas")
 
 
 def engine_for(array):

@@ -158,8 +158,7 @@ class Prior:
         Prior
             Solving the problem ``(x / s, scaled prior)`` gives the codes divided by ``s``.
         """
-        if not (np.isfinite(s) and s > 0):
-            raise InputError(f"s is {s}; expected a positive number, the unit of the codes.")
+        _check_unit(s)
         largest = np.finfo(np.float64).max
         changed = {}
         for name, value in self.parameters.items():
@@ -380,6 +379,11 @@ def _power_factors(s, exponent):
     whole = math.trunc(exponent)
     factors = [s if whole > 0 else 1.0 / s] * abs(whole)
     return factors + ([s ** (exponent - whole)] if exponent != whole else [])
+
+
+def _check_unit(s):
+    if not (np.isfinite(s) and s > 0):
+        raise InputError(f"s is {s}; expected a positive number, the unit of the codes.")
 
 
 def _checked_step(step):

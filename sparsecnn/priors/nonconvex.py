@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..validation import InputError
-from .base import SeparablePrior, _short
+from .base import SeparablePrior, _check_unit, _short
 from .convex import soft_threshold
 from .roots import increasing_root
 
@@ -63,22 +63,27 @@ class StudentT(_NonConvexPrior):
         return bool(np.all(np.asarray(self.c) > 0.5))
 
     def _value(self, xp, z, c, gamma):
-        return c * xp.log1p((z / gamma) ** 2)
+        ratio = xp.abs(z / gamma)
+        far = ratio > 1e9  # there the 1 is below the last place, and the square may overflow
+        safe = xp.where(far, xp.ones_like(ratio), ratio)
+        tail = 2 * xp.log(xp.where(far, ratio, xp.ones_like(ratio)))
+        return c * xp.where(far, tail, xp.log1p(safe**2))
 
     def _prox(self, xp, v, step, c, gamma):
         size = xp.abs(v)
         c = xp.zeros_like(size) + step * c
-        square = xp.zeros_like(size) + gamma**2
+        square = xp.clip(xp.zeros_like(size) + gamma**2, _power_floor(xp, size), None)
         zero = xp.zeros_like(size)
 
         def residual(z):
             return z + 2 * c * z / (square + z**2) - size
 
         def slope(z):
-            return 1 + 2 * c * (square - z**2) / (square + z**2) ** 2
+            bottom = square + z**2
+            return 1 + 2 * (c / bottom) * ((square - z**2) / bottom)
 
         # residual' = 0 at z^2 = (c - gamma^2) -+ sqrt(c (c - 4 gamma^2)); it increases outside
-        spread = xp.sqrt(xp.clip(c * (c - 4 * square), 0.0, None))
+        spread = xp.sqrt(c) * xp.sqrt(xp.clip(c - 4 * square, 0.0, None))
         several = c > 4 * square
         first = xp.where(several, xp.sqrt(xp.clip(c - square - spread, 0.0, None)), size)
         second = xp.where(several, xp.sqrt(xp.clip(c - square + spread, 0.0, None)), zero)
@@ -87,12 +92,13 @@ class StudentT(_NonConvexPrior):
         return xp.sign(v) * self._best(xp, size, 1.0, (c, square**0.5), (lower, upper))
 
     def _partials(self, xp, v, step, z, c, gamma):
-        bottom = gamma**2 + z**2
+        square = xp.clip(xp.zeros_like(z) + gamma**2, _power_floor(xp, z), None)
+        bottom = square + z**2
         derivative = 2 * c * z / bottom
-        slope = 1 / (1 + step * 2 * c * (gamma**2 - z**2) / bottom**2)
+        slope = 1 / (1 + step * 2 * (c / bottom) * ((square - z**2) / bottom))
         return slope, {
             "c": -step * (2 * z / bottom) * slope,
-            "gamma": step * (4 * c * z * gamma / bottom**2) * slope,
+            "gamma": step * 4 * (c / bottom) * (z * gamma / bottom) * slope,
             "step": -derivative * slope,
         }
 
@@ -217,7 +223,8 @@ class LogSum(_NonConvexPrior):
 
     def _partials(self, xp, v, step, z, lam, eps):
         sign, reach = xp.sign(z), xp.abs(z) + eps
-        slope = xp.abs(sign) / (1 - step * lam / reach**2)
+        bottom = 1 - step * lam / reach**2  # 0 for a dead unit where step lam = eps^2
+        slope = xp.abs(sign) / xp.where(bottom > 0, bottom, xp.ones_like(z))
         return slope, {
             "lam": -step * sign / reach * slope,
             "eps": step * lam * sign / reach**2 * slope,
@@ -268,9 +275,9 @@ class SCAD(_NonConvexPrior):
 
     def _value(self, xp, z, lam, a):
         size = xp.abs(z)
-        middle = (2 * a * lam * size - size**2 - lam**2) / (2 * (a - 1))
-        flat = xp.zeros_like(z) + 0.5 * lam**2 * (a + 1)
-        return xp.where(size <= lam, lam * size, xp.where(size <= a * lam, middle, flat))
+        linear = xp.minimum(size, lam + xp.zeros_like(z))
+        curved = xp.clip(size - lam, 0.0, (a - 1) * lam + xp.zeros_like(z))
+        return lam * linear + curved * (lam - 0.5 * curved / (a - 1))
 
     def _prox(self, xp, v, step, lam, a):
         size = xp.abs(v)
@@ -339,9 +346,8 @@ class MCP(_NonConvexPrior):
         return bool(np.any(np.asarray(self.lam) > 0))
 
     def _value(self, xp, z, lam, gamma):
-        size = xp.abs(z)
-        flat = xp.zeros_like(z) + 0.5 * gamma * lam**2
-        return xp.where(size <= gamma * lam, lam * size - 0.5 * size**2 / gamma, flat)
+        size = xp.minimum(xp.abs(z), gamma * lam + xp.zeros_like(z))
+        return size * (lam - 0.5 * size / gamma)
 
     def _prox(self, xp, v, step, lam, gamma):
         size = xp.abs(v)
@@ -416,14 +422,12 @@ class Lp(_NonConvexPrior):
 
     def scaled(self, s):
         """See ``Prior.scaled``: ``lam`` is multiplied by ``s**(p - 2)``."""
-        if np.ndim(self.p) == 0:
-            return type(self)(_Rescaled(self.lam, s, self.p - 2).value, self.p)
-        exponents = np.asarray(self.p) - 2
-        lam = np.broadcast_to(np.asarray(self.lam, dtype=float), exponents.shape)
-        each = [
-            _Rescaled(w, s, e).value for w, e in zip(lam.ravel(), exponents.ravel(), strict=True)
-        ]
-        return type(self)(np.reshape(each, exponents.shape), self.p)
+        _check_unit(s)
+        lam, exponent = np.asarray(self.lam), np.asarray(self.p) - 2
+        limits = np.finfo(np.float64)
+        log = np.log(np.where(lam > 0, lam, 1.0)) + exponent * np.log(s)  # no overflow on the way
+        weight = np.exp(np.clip(log, np.log(limits.tiny), np.log(limits.max)))
+        return type(self)(np.where(lam > 0, weight, 0.0), self.p)
 
     def _value(self, xp, z, lam, p):
         return lam * xp.abs(z) ** p
@@ -432,17 +436,19 @@ class Lp(_NonConvexPrior):
         size, sign = xp.abs(v), xp.sign(v)
         zero = xp.zeros_like(size)
         weight, p = zero + step * lam, zero + p
-        tiny = xp.finfo(size.dtype).smallest_normal
+        floor = _power_floor(xp, size)
         below, linear = p < 1, p == 1
 
         def power(z, exponent):
-            return xp.clip(z, tiny, None) ** exponent
+            return xp.clip(z, floor, None) ** exponent
+
+        curving = xp.where(linear, zero, weight)  # p = 1 has a closed form: nothing to search for
 
         def residual(z):
-            return z + weight * p * power(z, p - 1) - size
+            return z + curving * p * power(z, p - 1) - size
 
         def slope(z):
-            return 1 + weight * p * (p - 1) * power(z, p - 2)
+            return 1 + curving * p * (p - 1) * power(z, p - 2)
 
         jump = xp.where(
             below,
@@ -458,7 +464,8 @@ class Lp(_NonConvexPrior):
 
     def _partials(self, xp, v, step, z, lam, p):
         sign = xp.sign(z)
-        size = xp.where(sign != 0, xp.abs(z), xp.ones_like(z))
+        size = xp.clip(xp.abs(z), _power_floor(xp, z), None)
+        size = xp.where(sign != 0, size, xp.ones_like(z))
         base = size ** (p - 1)
         slope = xp.abs(sign) / (1 + step * lam * p * (p - 1) * base / size)
         return slope, {
@@ -481,13 +488,6 @@ class Lp(_NonConvexPrior):
         return -edge, edge
 
 
-class _Rescaled:
-    """``weight * s**exponent`` without intermediate overflow, kept within the finite floats."""
-
-    def __init__(self, weight, s, exponent):
-        if weight == 0:
-            self.value = 0.0
-            return
-        log = np.log(weight) + exponent * np.log(s)
-        limits = np.finfo(np.float64)
-        self.value = float(np.exp(np.clip(log, np.log(limits.tiny), np.log(limits.max))))
+def _power_floor(xp, z):
+    """Smallest base whose powers down to -2 stay in the float range."""
+    return float(xp.finfo(z.dtype).smallest_normal) ** 0.4

@@ -109,7 +109,9 @@ class GroupLaplace(Prior):
     def _gain(self, xp, v, step):
         norms = self._norms(xp, v)
         safe = xp.where(norms > 0, norms, xp.ones_like(norms))
-        return norms, safe, xp.clip(1 - step * self._weights(xp, norms) / safe, 0.0, None)
+        weights = self._weights(xp, norms)
+        gain = xp.clip(1 - step * weights / safe, 0.0, None)
+        return norms, safe, xp.where((norms == 0) & (weights > 0), xp.zeros_like(gain), gain)
 
     def _spread(self, xp, per_group):
         return xp.take(per_group, xp.asarray(self.groups), axis=1)

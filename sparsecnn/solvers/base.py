@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..engine import single_threaded_blas
 from ..problem import SparseCodingProblem
 from ..validation import (
     ConvergenceWarning,
@@ -207,7 +208,8 @@ class _Run:
             if len(left):
                 self._offset = int(self.n_iter.max())
                 twin = problem.subset(left).astype(np.float64)
-                self._iterate(twin, left, self.codes[left].astype(np.float64), solver.tol)
+                # rounding the codes back to float32 costs some of the gap: aim below tol
+                self._iterate(twin, left, self.codes[left].astype(np.float64), 0.5 * solver.tol)
         else:
             self._iterate(problem, everything, start, solver.tol)
 
@@ -225,7 +227,7 @@ class _Run:
         while True:
             remaining = int((self.solver.max_iter - spent[unfinished]).min())
             if iteration >= min(due, remaining):
-                due = max(iteration + 1, int(1.15 * iteration))
+                due = max(iteration + 1, int(1.4 * iteration))
                 open_rows = unfinished[local]
                 self._certify(problem, rows, local[open_rows], codes[open_rows], spent, iteration)
                 measure = self._measure()[rows]
@@ -248,7 +250,7 @@ class _Run:
 
     def _certify(self, problem, rows, local, codes, spent, iteration):
         with np.errstate(over="ignore", invalid="ignore"):
-            part = problem.subset(local).certificate(codes)
+            part = problem.subset(local).certificate(codes, stationarity=not self._on_gap)
         finite = np.isfinite(part.objective) & np.isfinite(codes).reshape(len(codes), -1).all(
             axis=1
         )
@@ -287,10 +289,11 @@ def _merged_history(n_samples, blocks, runs):
 
 def _blocks(problem):
     """Pairs (rows, power-of-two unit): samples of like magnitude, a cacheful at a time."""
-    size = int(np.clip(_BLOCK_NUMBERS // int(np.prod(problem.shape[1:])), 32, _BLOCK_ROWS))
+    cacheful = int(np.clip(_BLOCK_NUMBERS // int(np.prod(problem.shape[1:])), 32, _BLOCK_ROWS))
     blocks = []
     for rows, s in problem.scale_groups():
         members = np.arange(problem.n_samples)[rows]
+        size = min(cacheful, max(64, -(-len(members) // 2)))  # two threads are the least to expect
         for start in range(0, len(members), size):
             part = members[start : start + size]
             contiguous = part[-1] - part[0] + 1 == len(part)
@@ -303,11 +306,9 @@ def _in_threads(work, blocks):
     cores = (
         len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     )
-    if len(blocks) == 1 or cores == 1:
-        return [work(block) for block in blocks]
-    from threadpoolctl import threadpool_limits
-
-    with threadpool_limits(1, user_api="blas"):
+    with single_threaded_blas():
+        if len(blocks) == 1 or cores == 1:
+            return [work(block) for block in blocks]
         executor = concurrent.futures.ThreadPoolExecutor(min(cores, len(blocks)))
         try:
             return list(executor.map(work, blocks))

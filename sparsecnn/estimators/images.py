@@ -1,0 +1,137 @@
+"""How an ``X`` of any layout becomes a batch of images, and what every estimator here shares for it.
+
+Rows, ``(n, h, w)`` and ``(n, c, h, w)`` are one thing: a batch ``(n, c, h, w)``. Knows nothing of
+sparse coding.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.callback import CallbackSupportMixin
+from sklearn.utils.validation import check_array, validate_data
+
+from ..validation import InputError, InputTypeError, as_float_array, as_integer
+
+_FLOATS = (np.float64, np.float32)
+_LAYOUTS = "rows (n, features) or images (n, h, w) or (n, c, h, w)"
+
+
+class ImageEstimator(CallbackSupportMixin, BaseEstimator):
+    """An estimator whose samples are images, flat or not; it has a parameter ``image_shape``."""
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.three_d_array = True
+        if tags.transformer_tags is not None:
+            tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
+
+    def _stated_shape(self):
+        """The image shape that was asked for, and the words for where."""
+        return self.image_shape, "image_shape"
+
+    def _read(self, X, y="no_validation", *, reset):
+        """Validate ``X`` (and ``y``); return the batch ``(n, *image_shape_)`` (and ``y``)."""
+        X, layout = _as_rows(X, self)
+        if not reset and len(layout) > 1 and _with_channels(layout) != self.image_shape_:
+            raise InputError(_misfit(X, layout, self.image_shape_, "fit saw images of shape"))
+        checked = validate_data(self, X, y, dtype=_FLOATS, reset=reset)
+        X, y = checked if isinstance(checked, tuple) else (checked, None)
+        if reset:
+            layout = layout or X.shape[1:]
+            self.image_shape_ = image_shape_of(X, layout, *self._stated_shape())
+            self._layout = layout
+        images = X.reshape(len(X), *self.image_shape_)
+        return images if y is None else (images, y)
+
+
+def _as_rows(X, estimator):
+    """``X`` flattened to rows if it has more than two dimensions, and the shape of a sample then."""
+    if isinstance(X, np.ma.MaskedArray):
+        as_float_array(X, "X", expected=_LAYOUTS)  # refuses, and says how to go on
+    if isinstance(X, list | tuple):
+        X = np.asarray(X)
+    if len(getattr(X, "shape", ())) <= 2:
+        return X, ()
+    X = check_array(X, dtype=_FLOATS, allow_nd=True, estimator=estimator, input_name="X")
+    if X.ndim > 4:
+        raise InputError(f"X has {X.ndim} dimensions, shape {X.shape}; expected {_LAYOUTS}.")
+    return X.reshape(len(X), -1), X.shape[1:]
+
+
+def _with_channels(layout):
+    """``(c, h, w)`` of one sample; a flat one is a signal, an image of height 1."""
+    return (1,) * (3 - len(layout)) + tuple(layout)
+
+
+def image_shape_of(X, layout, stated, source):
+    """The shape ``(channels, height, width)`` of one sample.
+
+    Parameters
+    ----------
+    X : array, shape (n_samples, n_features)
+    layout : tuple
+        Shape of a sample as it came.
+    stated : None, "square", (height, width) or (channels, height, width)
+    source : str
+        Where ``stated`` was stated, for the message.
+
+    Raises
+    ------
+    InputError
+        If the two contradict each other.
+    """
+    if stated is None:
+        return _with_channels(layout)
+    if isinstance(stated, str):
+        return _square(X.shape[1], layout, stated)
+    try:
+        stated = tuple(as_integer(side, source) for side in stated)
+    except TypeError:
+        raise InputTypeError(
+            f"{source} is {stated!r}; expected None, 'square', (height, width) or "
+            "(channels, height, width)."
+        )
+    if len(stated) not in (2, 3):
+        raise InputError(f"{source} is {stated}; expected (height, width) or (channels, h, w).")
+    wanted = _with_channels(stated)
+    if len(layout) > 1 and _with_channels(layout) != wanted:
+        raise InputError(_misfit(X, layout, wanted, f"{source} says"))
+    if math.prod(wanted) != X.shape[1]:
+        raise InputError(
+            f"{source} is {stated}, {math.prod(wanted)} numbers, but X has {X.shape[1]} features; "
+            f"expected equal numbers. Correct {source}, or pass X as images."
+        )
+    return wanted
+
+
+def _square(n_features, layout, word):
+    if word != "square":
+        raise InputError(f"image_shape is {word!r}; expected 'square', a tuple or None.")
+    shape = _with_channels(layout)
+    if len(layout) == 1:
+        shape = (1, math.isqrt(n_features), math.isqrt(n_features))
+    if shape[1] != shape[2] or math.prod(shape) != n_features:
+        raise InputError(
+            f"image_shape is 'square', but X has {n_features} features, samples of shape {layout}; "
+            "expected a square number of pixels. Pass image_shape=(height, width)."
+        )
+    return shape
+
+
+def _misfit(X, layout, wanted, says):
+    shape = (len(X), *layout)
+    if shape == tuple(wanted):
+        return (
+            f"X has shape {shape}, but {says} {tuple(wanted)}: it is either {shape[0]} images of "
+            f"{shape[1]} x {shape[2]} with one channel, or one image of {shape[0]} channels without "
+            "batch axis. For one image pass X[None]; for several correct image_shape."
+        )
+    return (
+        f"X has shape {shape}, samples read as (channels, height, width) = "
+        f"{_with_channels(layout)}, but {says} {tuple(wanted)}; expected equal shapes. Resize the "
+        "images, or fit again on such images."
+    )

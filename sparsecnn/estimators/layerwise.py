@@ -1,0 +1,206 @@
+"""Learning level after level: each dictionary on the codes of the level below.
+
+Shared by the learners of one level and the hierarchies; here live progress, stopping and Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import warnings
+from collections.abc import Callable
+
+import numpy as np
+
+from ..dictionaries import ConvDictionary, Dictionary, unit_rows
+from ..hierarchy import Hierarchy, Level
+from ..layers import MaxPool
+from ..learning import LearningRecord, learn_dictionary
+from ..validation import InputError, as_generator, as_integer, as_pair
+from .coders import passed_up
+
+
+@dataclasses.dataclass(frozen=True)
+class LevelPlan:
+    """What a level is to become: ``start(signals, rng)`` makes its first dictionary."""
+
+    start: Callable
+    prior: object
+    pool: object = None
+
+
+def dense_plan(n_atoms, prior, init):
+    """Plan of dense atoms over whole samples."""
+    n_atoms, init = as_integer(n_atoms, "n_atoms"), _checked_init(init)
+
+    def start(signals, rng):
+        rows = signals.reshape(len(signals), -1)
+        atoms = Dictionary.random(n_atoms, rows.shape[1], rng).atoms.copy()
+        if init == "data":  # as many different samples as there are; the rest stays random
+            chosen = rows[rng.permutation(len(rows))[:n_atoms]]
+            chosen = chosen[np.abs(chosen).max(axis=1) > 0]
+            atoms[: len(chosen)] = chosen / np.abs(chosen).max(axis=1, keepdims=True)
+        return Dictionary(unit_rows(atoms))
+
+    return LevelPlan(start, prior)
+
+
+def conv_plan(n_atoms, kernel_size, stride, padding, prior, init, pool=None):
+    """Plan of filters, clipped to the maps they will see; an integer pool is clipped likewise."""
+    n_atoms, kernel = as_integer(n_atoms, "n_atoms"), as_pair(kernel_size, "kernel_size")
+    init = _checked_init(init)
+
+    def start(signals, rng):
+        _, channels, *shape = signals.shape
+        size = tuple(min(k, n) for k, n in zip(kernel, shape, strict=True))
+        if init == "data":
+            return ConvDictionary.from_patches(
+                signals, n_atoms, size, stride=stride, padding=padding, random_state=rng
+            )
+        return ConvDictionary.random(
+            n_atoms,
+            size,
+            shape,
+            n_channels=channels,
+            stride=stride,
+            padding=padding,
+            random_state=rng,
+        )
+
+    return LevelPlan(start, prior, pool)
+
+
+def _checked_init(init):
+    if init not in ("random", "data"):
+        raise InputError(f"init is {init!r}; expected 'random' or 'data'.")
+    return init
+
+
+def _pool_of(pool, dictionary):
+    """The pooling layer meant by an integer (or pair), no larger than the code maps."""
+    if pool is None or hasattr(pool, "forward"):
+        return pool
+    size = as_pair(pool, "pool")
+    return MaxPool(tuple(min(k, n) for k, n in zip(size, dictionary.code_shape[1:], strict=True)))
+
+
+@dataclasses.dataclass(frozen=True)
+class Learned:
+    """A learned hierarchy, the training signals' codes in it, and how it went."""
+
+    hierarchy: Hierarchy
+    solutions: tuple
+    top: np.ndarray
+    records: tuple
+    n_epochs: tuple
+    interrupted: bool
+
+
+class LayerwiseLearner:
+    """Mixin of estimators that learn ``LevelPlan`` after ``LevelPlan``.
+
+    Needs the parameters ``n_epochs``, ``batch_size``, ``learn_tol`` and ``random_state``, and the
+    methods ``_plans()`` and ``_dial()``.
+    """
+
+    def _learn(self, x, context, *, rows=slice(None), plans=None, n_epochs=None, code=True):
+        """Learn all levels from the signals ``x[rows]``; code all of ``x`` (if ``code``).
+
+        A callback that returns True at the end of an epoch ends that level's learning, at the end
+        of a level the hierarchy. Ctrl-C while learning keeps what is learned and ends the hierarchy
+        too.
+        """
+        dial, rng = self._dial(), as_generator(self.random_state)
+        n_epochs = as_integer(self.n_epochs if n_epochs is None else n_epochs, "n_epochs")
+        levels, solutions, lessons = [], [], []
+        for plan in self._plans() if plans is None else plans:
+            task = context.subcontext(task_name="level", max_subtasks=n_epochs)
+            task.call_on_fit_task_begin(estimator=self, X=x)
+            _check_contrast(x[rows], levels)
+            lesson = Lesson(self, task, plan, x[rows], levels, rng).run(n_epochs)
+            lessons.append(lesson)
+            levels.append(lesson.level())
+            if code:
+                solutions += Hierarchy(levels[-1:]).solutions(x, dial)
+                x = passed_up(levels[-1], solutions[-1])
+            stop = task.call_on_fit_task_end(
+                estimator=self, X=x, reconstruction_attributes=lambda: self._so_far(levels)
+            )
+            if stop or lesson.interrupted:
+                break
+        return Learned(
+            Hierarchy(levels),
+            tuple(solutions),
+            x,
+            tuple(lesson.record for lesson in lessons),
+            tuple(lesson.n_epochs_done for lesson in lessons),
+            lessons[-1].interrupted,
+        )
+
+    def _so_far(self, levels):
+        """Fitted attributes of an estimator whose fit stopped at these levels, for callbacks."""
+        return {"hierarchy_": Hierarchy(levels)}
+
+
+class Lesson:
+    """The learning of one level: an epoch is a task of the callbacks."""
+
+    def __init__(self, estimator, context, plan, x, below, rng):
+        self.estimator, self.context, self.plan = estimator, context, plan
+        self.x, self.below, self.rng = x, list(below), rng
+        self.record = LearningRecord(plan.start(x, rng), np.array([]), 0)
+        self.n_epochs_done, self.interrupted = 0, False
+
+    def run(self, n_epochs):
+        """Learn, and return self."""
+        start, estimator = self.record.dictionary, self.estimator
+        x = self.x.reshape(len(self.x), *start.signal_shape)
+        self._n_epochs = n_epochs
+        self._begin()
+        try:
+            self.record = learn_dictionary(
+                x,
+                start,
+                self.plan.prior,
+                n_epochs=n_epochs,
+                batch_size=estimator.batch_size,
+                tol=estimator.learn_tol,
+                random_state=self.rng,
+                on_epoch=self._end,
+            )
+        except KeyboardInterrupt:
+            self.interrupted = True
+            warnings.warn(
+                f"{type(estimator).__name__}: learning was interrupted after {self.n_epochs_done} "
+                f"of {n_epochs} epochs of level {len(self.below)}; the atoms so far are kept.",
+                stacklevel=2,
+            )
+        return self
+
+    def level(self):
+        """The level as it stands."""
+        dictionary = self.record.dictionary
+        return Level(dictionary, self.plan.prior, _pool_of(self.plan.pool, dictionary))
+
+    def _begin(self):
+        self._epoch = self.context.subcontext(task_name="epoch")
+        self._epoch.call_on_fit_task_begin(estimator=self.estimator, X=self.x)
+
+    def _end(self, record):
+        self.record, self.n_epochs_done = record, self.n_epochs_done + 1
+        stop = self._epoch.call_on_fit_task_end(
+            estimator=self.estimator,
+            X=self.x,
+            reconstruction_attributes=lambda: self.estimator._so_far([*self.below, self.level()]),
+        )
+        if not stop and self.n_epochs_done < self._n_epochs:
+            self._begin()
+        return stop
+
+
+def _check_contrast(x, levels):
+    if levels and not x.any():
+        raise InputError(
+            f"level {len(levels) - 1} passes up only zeros, so level {len(levels)} has nothing to "
+            f"learn; expected codes of some size. Lower the rate of its prior, "
+            f"{levels[-1].prior!r}, or scale X up."
+        )

@@ -1,0 +1,390 @@
+"""The checks find what they are for: each broken class below fails with the name of its fault."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+import sparsecnn as sc
+from sparsecnn.checks import (
+    ContractError,
+    check_dictionary,
+    check_layer,
+    check_prior,
+    check_solver,
+)
+
+
+# -- priors ---------------------------------------------------------------------------------
+class Shrunk(sc.Laplace):
+    def _prox(self, xp, v, step, lam):
+        return 0.99 * super()._prox(xp, v, step, lam)
+
+
+class IgnoresTheStep(sc.Laplace):
+    def _prox(self, xp, v, step, lam):
+        return super()._prox(xp, v, 1.0, lam)
+
+
+class WrongSlope(sc.Gaussian):
+    def _partials(self, xp, v, step, z, alpha):
+        slope, partials = super()._partials(xp, v, step, z, alpha)
+        return 1.01 * slope, partials
+
+
+class WrongRateGradient(sc.Exponential):
+    def _partials(self, xp, v, step, z, lam):
+        slope, partials = super()._partials(xp, v, step, z, lam)
+        return slope, {**partials, "lam": 2 * partials["lam"]}
+
+
+class WrongStepGradient(sc.Exponential):
+    def _partials(self, xp, v, step, z, lam):
+        slope, partials = super()._partials(xp, v, step, z, lam)
+        return slope, {**partials, "step": 0 * v}
+
+
+class ExtraGradient(sc.NonNegative):
+    def _partials(self, xp, v, step, z):
+        slope, partials = super()._partials(xp, v, step, z)
+        return slope, {**partials, "lam": 0 * v}
+
+    def prox_vjp(self, v, step, grad):
+        dv, dparams = super().prox_vjp(v, step, grad)
+        return dv, {**dparams, "lam": 0.0}
+
+
+class WrongConjugate(sc.Gaussian):
+    def _conjugate(self, xp, v, alpha):
+        return 1.1 * super()._conjugate(xp, v, alpha)
+
+
+class WrongDomain(sc.Laplace):
+    def _domain(self, lam):
+        return -0.5 * lam, 0.5 * lam
+
+
+class TimidFraction(sc.Laplace):
+    def feasible_fraction(self, start, direction):
+        return 0.5 * super().feasible_fraction(start, direction)
+
+
+class WrongUnits(sc.Gaussian):
+    _scaling = {"alpha": -1}
+
+
+class WritesIntoItsInput(sc.Laplace):
+    def prox(self, v, step=1.0, out=None):
+        result = super().prox(v, step, out)
+        v *= 1.0 + 1e-9
+        return result
+
+
+class ForgetsOut(sc.Laplace):
+    def prox(self, v, step=1.0, out=None):
+        return super().prox(v, step)
+
+
+class DependsOnTheBatch(sc.Laplace):
+    def prox(self, v, step=1.0, out=None):
+        return super().prox(v - np.mean(v), step, out)
+
+
+class AlwaysDouble(sc.Laplace):
+    def prox(self, v, step=1.0, out=None):
+        return super().prox(np.asarray(v, dtype=float), step, out)
+
+
+class SumsOverTheBatch(sc.Laplace):
+    def value(self, codes):
+        return np.sum(super().value(codes))
+
+
+class ClaimsConvexity(sc.MCP):
+    is_convex = True
+
+    def _conjugate(self, xp, v, *params):
+        return 0 * v
+
+    def _domain(self, *params):
+        return -np.inf, np.inf
+
+
+class ClaimsNoZeros(sc.Laplace):
+    is_sparse = False
+
+
+class ClaimsNonNegativity(sc.Laplace):
+    is_nonnegative = True
+
+
+class ClaimsHomogeneity(sc.Gaussian):
+    is_homogeneous = True
+
+
+class TakesTheSmallest(sc.TopK):
+    def prox(self, v, step=1.0, out=None):
+        result = np.where(self._kept(np, v), 0.0, v).astype(v.dtype)
+        if out is None:
+            return result
+        out[...] = result
+        return out
+
+    def value(self, codes):
+        return np.zeros(len(codes))
+
+
+BROKEN_PRIORS = [
+    (Shrunk(0.5), "a point beats the prox"),
+    (IgnoresTheStep(0.5), "a point beats the prox"),
+    (WrongSlope(0.5), "not the derivative in v"),
+    (WrongRateGradient([0.5, 0.2, 0.1]), "not the derivative in lam"),
+    (WrongStepGradient(0.5), "not the derivative in step"),
+    (ExtraGradient(), "keys are not the parameters"),
+    (WrongConjugate(0.5), "is not <u, z>"),
+    (WrongDomain(0.5), "dual_domain lacks"),
+    (TimidFraction(0.5), "feasible_fraction is too small"),
+    (WrongUnits(0.5), "has another prox"),
+    (WritesIntoItsInput(0.5), "modifies its input"),
+    (ForgetsOut(0.5), "does not return out"),
+    (DependsOnTheBatch(0.5), "depends on the batch"),
+    (AlwaysDouble(0.5), "does not keep float32"),
+    (SumsOverTheBatch(0.5), "not per sample"),
+    (ClaimsConvexity(0.8, 3.0), "firmly non-expansive|midpoint"),
+    (ClaimsNoZeros(0.5), "an interval of inputs gives zeros"),
+    (ClaimsNonNegativity(0.5), "infinite value|prox is negative"),
+    (ClaimsHomogeneity(0.5), r"phi\(2 z\) != 2 phi\(z\)"),
+    (TakesTheSmallest(1), "a point beats the prox"),
+]
+
+
+@pytest.mark.parametrize("prior, fault", BROKEN_PRIORS, ids=lambda v: type(v).__name__)
+def test_a_broken_prior_is_found_and_its_fault_is_named(prior, fault):
+    with pytest.raises(ContractError, match=fault) as caught:
+        check_prior(prior)
+    assert "Counterexample" in str(caught.value) and isinstance(caught.value, AssertionError)
+
+
+# -- dictionaries ---------------------------------------------------------------------------
+class NotAdjoint(sc.Dictionary):
+    def analyze(self, x, out=None):
+        return np.matmul(1.001 * x, self.atoms.T, out=out)
+
+
+class PowerIteration(sc.Dictionary):
+    """Approaches the largest eigenvalue from below, as power iteration does."""
+
+    @property
+    def lipschitz(self):
+        return 0.999 * np.linalg.norm(self.atoms, 2) ** 2
+
+
+class DeclaredOrthonormal(sc.Dictionary):
+    is_orthonormal = True
+
+
+class DeclaredCoherence(sc.Dictionary):
+    mutual_coherence = 0.1
+
+
+class WrongAtomGradient(sc.Dictionary):
+    def atom_gradient(self, signals, codes):
+        return 0.5 * super().atom_gradient(signals, codes)
+
+
+class FilterGramOnly(sc.ConvDictionary):
+    """Looks at the filters and forgets their shifted copies."""
+
+    @property
+    def is_orthonormal(self):
+        flat = self.filters.reshape(self.n_atoms, -1)
+        return bool(np.abs(flat @ flat.T - np.eye(self.n_atoms)).max() < 1e-10)
+
+
+ATOMS = np.random.default_rng(0).standard_normal((4, 6))
+FILTERS = sc.ConvDictionary.orthonormal(3, 3, (6, 6), random_state=0).filters
+
+
+@pytest.mark.parametrize(
+    "dictionary, fault",
+    [
+        (NotAdjoint(ATOMS), "is not <x, synthesize"),
+        (PowerIteration(ATOMS), "lipschitz is below"),
+        (DeclaredOrthonormal(ATOMS), "is_orthonormal is wrong"),
+        (DeclaredCoherence(ATOMS), "mutual_coherence is wrong"),
+        (WrongAtomGradient(ATOMS), "atom_gradient is not"),
+        (FilterGramOnly(FILTERS, (6, 6)), "is_orthonormal is wrong"),
+    ],
+    ids=lambda v: type(v).__name__,
+)
+def test_a_broken_dictionary_is_found_and_its_fault_is_named(dictionary, fault):
+    with pytest.raises(ContractError, match=fault):
+        check_dictionary(dictionary)
+
+
+# -- solvers --------------------------------------------------------------------------------
+PROBLEM = sc.SparseCodingProblem(
+    np.random.default_rng(0).standard_normal((5, 6)),
+    sc.Dictionary.random(9, 6, random_state=0),
+    sc.Exponential(0.2),
+)
+NONCONVEX = sc.SparseCodingProblem(PROBLEM.x, PROBLEM.dictionary, sc.MCP(0.2, 3.0))
+
+
+class Boastful(sc.FISTA):
+    def solve(self, problem, start=None):
+        return dataclasses.replace(super().solve(problem, start), gap=np.zeros(problem.n_samples))
+
+
+class SaysConverged(sc.ISTA):
+    def solve(self, problem, start=None):
+        converged = np.ones(problem.n_samples, dtype=bool)
+        return dataclasses.replace(super().solve(problem, start), converged=converged)
+
+
+class WritesIntoTheStart(sc.FISTA):
+    def solve(self, problem, start=None):
+        solution = super().solve(problem, start)
+        if start is not None:
+            start[...] = solution.codes
+        return solution
+
+
+class ReportsAGapWithoutOne(sc.ISTA):
+    def solve(self, problem, start=None):
+        solution = super().solve(problem, start)
+        return dataclasses.replace(solution, gap=solution.residual)
+
+
+class OldObjective(sc.FISTA):
+    def solve(self, problem, start=None):
+        solution = super().solve(problem, start)
+        return dataclasses.replace(solution, objective=solution.history[0].objective)
+
+
+@pytest.mark.filterwarnings("ignore::sparsecnn.ConvergenceWarning")
+@pytest.mark.parametrize(
+    "solver, problem, fault",
+    [
+        (Boastful(), PROBLEM, "gap is not the problem's"),
+        (SaysConverged(max_iter=2), PROBLEM, "converged is not gap <= tol"),
+        (sc.ISTA(max_iter=2), PROBLEM, "tol is not reached"),
+        (WritesIntoTheStart(), PROBLEM, "start was modified"),
+        (ReportsAGapWithoutOne(max_iter=20_000), NONCONVEX, "gap is not the problem's|not convex"),
+        (OldObjective(), PROBLEM, "objective is not the problem's"),
+    ],
+    ids=lambda v: type(v).__name__,
+)
+def test_a_dishonest_solver_is_found_and_its_fault_is_named(solver, problem, fault):
+    with pytest.raises(ContractError, match=fault):
+        check_solver(solver, problem)
+
+
+@pytest.mark.parametrize(
+    "solver, problem",
+    [
+        (sc.ForwardTransform(), PROBLEM),
+        (sc.ForwardTransform(calibrate=True), PROBLEM),
+        (sc.FISTA(), PROBLEM),
+        (sc.ISTA(max_iter=20_000), PROBLEM),
+        (sc.CoordinateDescent(), PROBLEM),
+        (sc.LCA(max_iter=20_000), PROBLEM),
+        (sc.ISTA(max_iter=20_000), NONCONVEX),
+        (sc.ForwardTransform(), NONCONVEX),
+    ],
+    ids=lambda v: type(v).__name__,
+)
+def test_the_packages_solvers_pass(solver, problem):
+    check_solver(solver, problem)
+
+
+# -- layers ---------------------------------------------------------------------------------
+class WrongBiasGradient(sc.Linear):
+    def with_params(self, params):
+        merged = {**self.params, **params}
+        return WrongBiasGradient(merged["weights"], merged["bias"])
+
+    def forward(self, x):
+        y, pullback = super().forward(x)
+
+        def wrong(dy):
+            dx, grads = pullback(dy)
+            return dx, {**grads, "bias": grads["bias"] + 0.1}
+
+        return y, wrong
+
+
+class WrongInputGradient(sc.Flatten):
+    def forward(self, x):
+        y, pullback = super().forward(x)
+        return y, lambda dy: (2 * pullback(dy)[0], {})
+
+
+class RemembersOnlyTheLast(sc.Activation):
+    """Keeps its mask on itself, so a second forward changes the first pullback."""
+
+    def forward(self, x):
+        y, _ = super().forward(x)
+        self.active = y > 0
+        return y, lambda dy: (dy * self.active, {})
+
+    params = {}
+
+
+class ReusesItsOutput(sc.Linear):
+    def forward(self, x):
+        y, pullback = super().forward(x)
+        return y, lambda dy: (pullback(dy)[0], {})
+
+
+RNG = np.random.default_rng(0)
+
+
+@pytest.mark.parametrize(
+    "layer, shape, fault",
+    [
+        (WrongBiasGradient(ATOMS, np.zeros(4)), (3, 6), "not the derivative in bias"),
+        (WrongInputGradient(), (3, 2, 2, 2), "not the derivative in x"),
+        (RemembersOnlyTheLast("relu"), (3, 6), "two forwards"),
+        (ReusesItsOutput(ATOMS), (3, 6), "other keys"),
+    ],
+    ids=lambda v: type(v).__name__,
+)
+def test_a_broken_layer_is_found_and_its_fault_is_named(layer, shape, fault):
+    with pytest.raises(ContractError, match=fault):
+        check_layer(layer, RNG.standard_normal(shape))
+
+
+@pytest.mark.parametrize(
+    "layer, shape",
+    [
+        (sc.Conv2D(RNG.standard_normal((3, 2, 3, 3)), RNG.standard_normal(3), 2, 1), (3, 2, 6, 5)),
+        (sc.Conv2D(RNG.standard_normal((3, 2, 3, 2)), padding="circular", flip=True), (3, 2, 6, 5)),
+        (sc.Linear(ATOMS, np.ones(4)), (3, 6)),
+        (sc.Activation(sc.Exponential([0.1, 0.2, 0.3])), (4, 3, 2, 2)),
+        (sc.Activation(sc.StudentT(0.5, 1.0)), (4, 3)),
+        (sc.Activation("gelu"), (4, 3)),
+        (sc.MaxPool(2), (3, 2, 6, 4)),
+        (sc.AveragePool(2), (3, 2, 6, 4)),
+        (sc.L2Pool(2), (3, 2, 6, 4)),
+        (sc.Flatten(), (3, 2, 6, 4)),
+    ],
+    ids=lambda v: type(v).__name__,
+)
+def test_the_packages_layers_pass(layer, shape):
+    check_layer(layer, RNG.standard_normal(shape))
+
+
+def test_the_checks_know_no_module_of_the_package_but_validation():
+    import ast
+    import pathlib
+
+    import sparsecnn.checks
+
+    tree = ast.parse(pathlib.Path(sparsecnn.checks.__file__).read_text())
+    relative = [n.module for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) and n.level]
+    named = [a.name for n in ast.walk(tree) if isinstance(n, ast.Import) for a in n.names]
+    assert relative == ["validation"]
+    assert not [name for name in named if name.startswith("sparsecnn")]
