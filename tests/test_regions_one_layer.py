@@ -208,8 +208,8 @@ def test_every_method_agrees_on_random_architectures(scale):
         assert model.exact() == independent, description
         taps = rng.integers(-(10**6), 10**6, (model.n_filters, model.geometry.n_taps))
         bias = np.repeat(rng.integers(-(10**6), 10**6, model.n_filters), len(fields))
-        rows = [(*row, b) for row, b in
-                zip(model.geometry.normals(taps, 0).tolist(), bias.tolist(), strict=True)]  # fmt: skip
+        normals = model.geometry.normals(taps, 0)
+        rows = [tuple(row) for row in np.column_stack([normals, bias]).tolist()]
         deletion = sum(arrangement.rational_counts(rows, model.geometry.n_pixels))
         assert deletion == independent, description
         assert model.lower() <= independent <= formula, description
@@ -229,8 +229,13 @@ def test_one_more_filter_never_loses_regions(d, height, width, stride):
 
 
 def test_closed_forms_hold_where_they_exist():
-    cases = [((1, 2, 3), 7, (2, 3), {}), ((1, 4, 4), 3, 2, {"stride": 2}), ((1, 3, 3), 4, 1, {}),
-             ((1, 1, 3), 5, (1, 2), {}), ((2, 4, 4), 3, 2, {"stride": 2, "breakpoints": 2})]  # fmt: skip
+    cases = [
+        ((1, 2, 3), 7, (2, 3), {}),
+        ((1, 4, 4), 3, 2, {"stride": 2}),
+        ((1, 3, 3), 4, 1, {}),
+        ((1, 1, 3), 5, (1, 2), {}),
+        ((2, 4, 4), 3, 2, {"stride": 2, "breakpoints": 2}),
+    ]
     names = set()
     for shape, filters, size, options in cases:
         model = sc.regions.layer(shape, filters, size, **options)

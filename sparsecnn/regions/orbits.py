@@ -34,7 +34,7 @@ def estimate(n_positions, n_filters, rank):
 
 
 def orbit_counts(normals_of, n_filters, n_positions, n_columns, *, random_state=0):
-    """Return the table ``N[k][u]``: independent ``k``-sets that use ``u`` given filters, all of them.
+    """Return ``N[k][u]``: how many independent ``k``-sets use all of ``u`` given filters.
 
     With ``d`` filters there are ``sum_u binom(d, u) N[k][u]`` independent sets of size ``k``.
 
@@ -104,8 +104,8 @@ class _OrbitSearch:
                 self.descend(batch, rank - 1, depth + 1)
 
     def _children(self, groups, rank, depth):
-        filters = {f for f, _ in groups}
-        for f in sorted({g for f in filters for g in (f, f - 1)} & set(range(self.n_filters))):
+        reachable = {g for f, _ in groups for g in (f, f - 1)}
+        for f in sorted(reachable & set(range(self.n_filters))):
             for p in range(self.n_positions):
                 low = max(0, f - rank + 1) * self.n_positions
                 kept = [part for part in self._chosen(groups, f, p, low) if len(part[0])]
@@ -123,7 +123,7 @@ class _OrbitSearch:
         """Sets extended by position ``p`` of filter ``f``: rows from ``low`` up to that one."""
         row = f * self.n_positions + p
         for (g, q), (start, rest, alive, labels) in groups.items():
-            if not (g == f and q > p or g == f + 1):
+            if not ((g == f and q > p) or g == f + 1):
                 continue
             if g == f:
                 moved = labels + np.array([0, 1 << p, 0, 0])
