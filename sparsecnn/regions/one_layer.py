@@ -21,10 +21,10 @@ from .arrangement import characteristic_counts
 from .geometry import LayerGeometry
 from .result import RegionCount, TooLarge
 
-#: independent sets that the plain search may list: some ten seconds
-LARGEST_PLAIN = 200_000_000
-#: orbits of independent sets that the symmetric search may list
-LARGEST_ORBITS = 30_000_000
+#: independent sets that the plain search may list: some ten seconds at 0.1 to 0.4 microseconds
+LARGEST_PLAIN = 30_000_000
+#: orbits of independent sets that the symmetric search may list, at one to two microseconds
+LARGEST_ORBITS = 8_000_000
 
 _PRIME_FIELD = (
     "random weights in a field of 2^61 - 1 elements stand for generic ones; the chance of a wrong "
@@ -139,7 +139,7 @@ class LayerArchitecture:
         work = formulas.count_tuples(fields, formulas.binomial_weights(self.n_filters))
         used = min(self.n_filters, pixels)
         by_orbit = orbits.estimate(len(windows), used, pixels) if len(windows) < 60 else math.inf
-        symmetric = by_orbit < work / 20
+        symmetric = by_orbit < work / 6
         least, allowed = (by_orbit, LARGEST_ORBITS) if symmetric else (work, LARGEST_PLAIN)
         if least > (allowed if limit is None else limit):
             raise TooLarge(
@@ -164,7 +164,7 @@ class LayerArchitecture:
         work = formulas.zaslavsky(len(rows), modular.rank(rows[:, :n]))
         if self.breakpoints == 1:
             work = min(work, formulas.layer_formula(self.geometry, self.n_filters))
-        allowed = LARGEST_PLAIN // 10 if limit is None else limit
+        allowed = LARGEST_PLAIN // 3 if limit is None else limit
         if work > allowed:
             raise TooLarge(
                 f"the exact count without biases would list up to {work:.3g} sets of hyperplanes "
