@@ -11,12 +11,14 @@ import dataclasses
 import itertools
 
 import numpy as np
+import scipy.sparse
 from numpy.lib.stride_tricks import sliding_window_view
 
 from .. import priors
 from ..layers import Activation, AveragePool, Conv2D, Flatten, L2Pool, Layer, Linear, MaxPool
 from ..network import Network
 from ..validation import InputError, InputTypeError, as_float_array
+from .tropical import KINDS, TropicalConv2D
 
 #: breakpoints of the named activations that are piecewise linear
 BREAKPOINTS = {
@@ -49,12 +51,37 @@ class Affine:
         -------
         array of shape (n_cells, n_outputs, n + 1)
         """
-        cells, _, columns = functions.shape
-        images = functions.transpose(0, 2, 1).reshape(cells * columns, *self.input_shape)
-        linear = _without_bias(self.layer).forward(np.ascontiguousarray(images))[0]
-        lifted = linear.reshape(cells, columns, -1).transpose(0, 2, 1).copy()
-        lifted[:, :, -1] += self.layer.forward(np.zeros((1, *self.input_shape)))[0].reshape(-1)
+        cells, size, columns = functions.shape
+        images = functions.transpose(0, 2, 1).reshape(cells * columns, size)
+        lifted = self.linear(images).reshape(cells, columns, -1).transpose(0, 2, 1).copy()
+        lifted[:, :, -1] += self.apply(np.zeros((1, size)))
         return lifted
+
+    def linear(self, values):
+        """The map without its constant, on flat rows."""
+        images = np.ascontiguousarray(values).reshape(len(values), *self.input_shape)
+        return _without_bias(self.layer).forward(images)[0].reshape(len(values), -1)
+
+    def apply(self, values):
+        """The map itself, on flat rows."""
+        images = np.ascontiguousarray(values).reshape(len(values), *self.input_shape)
+        return self.layer.forward(images)[0].reshape(len(values), -1)
+
+
+class Sparse(Affine):
+    """An affine map as a sparse matrix and a constant: what tropical layers are made of."""
+
+    def __init__(self, matrix, constant):
+        object.__setattr__(self, "matrix", matrix.tocsr())
+        object.__setattr__(self, "constant", np.asarray(constant, dtype=float))
+
+    def linear(self, values):
+        """The map without its constant, on flat rows."""
+        return (self.matrix @ values.T).T
+
+    def apply(self, values):
+        """The map itself, on flat rows."""
+        return self.linear(values) + self.constant
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,6 +151,8 @@ def stages(network, input_shape):
             found.append(_winner(layer, shape))
         elif isinstance(layer, Activation):
             found.append(_bend(layer, shape))
+        elif isinstance(layer, TropicalConv2D):
+            found.extend(_tropical(layer, shape))
         else:
             kind = "an L2 pool is curved" if isinstance(layer, L2Pool) else "it is not known here"
             raise InputError(
@@ -145,6 +174,38 @@ def _winner(layer, shape):
     windows = sliding_window_view(index, layer.size, axis=(1, 2))
     windows = windows[:, :: layer.stride[0], :: layer.stride[1]]
     return Winner(windows.reshape(-1, layer.size[0] * layer.size[1]))
+
+
+def _tropical(layer, shape):
+    """A tropical convolution: sums with the weights, winners, sums or winners over channels."""
+    inner, outer = KINDS[layer.kind]
+    size = int(np.prod(shape))
+    index = layer.windows(np.arange(1, size + 1).reshape(1, *shape))[0]
+    channels, rows, columns = index.shape[:3]
+    outputs, taps = len(layer.weights), layer.weights[0, 0].size
+    pixels = np.tile(index.reshape(-1), outputs)
+    entries = np.arange(len(pixels))
+    real = pixels > 0  # a padded pixel is the constant zero
+    sign = 1.0 if inner == "max" else -1.0
+    places = (entries[real], pixels[real] - 1)
+    sums = scipy.sparse.coo_array((np.full(real.sum(), sign), places), shape=(len(pixels), size))
+    weights = np.broadcast_to(
+        layer.weights.reshape(outputs, channels, 1, taps), (outputs, channels, rows * columns, taps)
+    )
+    stages = [Sparse(sums, sign * weights.reshape(-1)), Winner(entries.reshape(-1, taps))]
+    values = np.arange(outputs * channels * rows * columns)
+    groups = values.reshape(outputs, channels, -1).transpose(0, 2, 1).reshape(-1, channels)
+    last = 1.0 if outer != "min" else -1.0
+    if outer == "sum":
+        owner = np.repeat(np.arange(len(groups)), channels)
+        add = scipy.sparse.coo_array(
+            (np.full(len(values), sign), (owner, groups.reshape(-1))),
+            shape=(len(groups), len(values)),
+        )
+        return [*stages, Sparse(add, np.zeros(len(groups)))]
+    turn = Sparse(sign * last * scipy.sparse.eye_array(len(values)), np.zeros(len(values)))
+    back = Sparse(last * scipy.sparse.eye_array(len(groups)), np.zeros(len(groups)))
+    return [*stages, turn, Winner(groups), back]
 
 
 def _bend(layer, shape):
