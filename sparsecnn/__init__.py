@@ -34,6 +34,10 @@ _HOME = {
         ("Activation", "AveragePool", "Conv2D", "Flatten", "L2Pool", "Linear", "MaxPool"), "layers"
     ),
     "Network": "network",
+    **dict.fromkeys(
+        ("ContractError", "check_dictionary", "check_layer", "check_prior", "check_solver"),
+        "checks",
+    ),
     **dict.fromkeys(("Comparison", "compare"), "comparison"),
     **dict.fromkeys(("LearningRecord", "learn_dictionary"), "learning"),
     **dict.fromkeys(("Hierarchy", "Level"), "hierarchy"),

@@ -1,4 +1,4 @@
-"""Elementwise activations by name, each returning its value and its slope: the one table of such names.
+"""Elementwise activations by name, with value and slope: the one table of such names.
 
 Names and default constants are those of ``torch.nn.functional``. Many are no prox of any penalty.
 """

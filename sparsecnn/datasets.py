@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 import gzip
+import math
+import os
 import struct
 import zlib
 from pathlib import Path
@@ -15,7 +17,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from .validation import InputError, as_generator
+from .validation import InputError, InputTypeError, as_generator, as_integer, as_number
 
 #: Refuse to expand a file into more numbers than this (8 GiB of float32).
 MAX_NUMBERS = 2**31
@@ -68,7 +70,10 @@ def load(source="digits", *, tile=32, test_fraction=0.25, random_state=0):
     InputError
         If the source is unknown, unreadable, damaged, or holds too few images.
     """
-    rng = as_generator(random_state)
+    rng, tile = as_generator(random_state), as_integer(tile, "tile")
+    test_fraction = as_number(test_fraction, "test_fraction", positive=True)
+    if not isinstance(source, str | os.PathLike):
+        raise InputTypeError(f"source is {source!r}; expected 'digits', 'images' or a path.")
     if source == "digits":
         images, labels = _digits()
         return _split("digits", images, labels, test_fraction, rng)
@@ -132,31 +137,8 @@ def read_idx(path):
         with open(path, "rb") as raw:
             packed = raw.read(2) == b"\x1f\x8b"
         with gzip.open(path, "rb") if packed else open(path, "rb") as file:
-            start = file.read(4)
-            if (
-                len(start) < 4
-                or start[:2] != b"\0\0"
-                or start[2] not in _IDX_TYPES
-                or start[3] == 0
-            ):
-                raise InputError(
-                    f"{path}: the first bytes are {start!r}; expected an IDX header (two zeros, "
-                    "a type code, a number "
-                    "of dimensions). Is this an IDX file?"
-                )
-            dims = file.read(4 * start[3])
-            if len(dims) < 4 * start[3]:
-                raise InputError(
-                    f"{path}: the IDX header is cut off; expected {start[3]} dimensions."
-                )
-            shape = struct.unpack(f">{start[3]}I", dims)
-            dtype = np.dtype(_IDX_TYPES[start[2]])
-            count = int(np.prod([int(n) for n in shape], dtype=object))
-            if count > MAX_NUMBERS:
-                raise InputError(
-                    f"{path}: the header claims {count:,} numbers; expected at most "
-                    f"{MAX_NUMBERS:,}."
-                )
+            shape, dtype = _idx_header(file, path)
+            count = math.prod(shape)
             body = file.read(count * dtype.itemsize + 1)
     except (OSError, EOFError, zlib.error) as error:
         raise InputError(
@@ -170,6 +152,27 @@ def read_idx(path):
             "that many. Fetch it again."
         )
     return np.frombuffer(body, dtype=dtype).reshape(shape).astype(dtype.newbyteorder("="))
+
+
+def _idx_header(file, path):
+    """Shape and type of what follows."""
+    start = file.read(4)
+    if len(start) < 4 or start[:2] != b"\0\0" or start[2] not in _IDX_TYPES or start[3] == 0:
+        raise InputError(
+            f"{path}: the first bytes are {start!r}; expected an IDX header (two zeros, "
+            "a type code, a number of dimensions). Is this an IDX file?"
+        )
+    dims = file.read(4 * start[3])
+    if len(dims) < 4 * start[3]:
+        raise InputError(f"{path}: the IDX header is cut off; expected {start[3]} dimensions.")
+    shape = struct.unpack(f">{start[3]}I", dims)
+    dtype = np.dtype(_IDX_TYPES[start[2]])
+    count = math.prod(shape)
+    if count > MAX_NUMBERS:
+        raise InputError(
+            f"{path}: the header claims {count:,} numbers; expected at most {MAX_NUMBERS:,}."
+        )
+    return shape, dtype
 
 
 def _idx_folder(path):
@@ -190,24 +193,13 @@ def _folder(path, tile, test_fraction, rng):
     idx = _idx_folder(path)
     if idx:
         parts = {role: read_idx(file) for role, file in idx.items()}
-        images = {
-            p: _as_images(parts[f"{p} images"], path)
-            for p in ("train", "test")
-            if f"{p} images" in parts
-        }
-        labels = {p: parts.get(f"{p} labels") for p in images}
-        for p in images:
-            _check_labels(labels[p], images[p], path)
-        if len(images) == 1:
-            (part,) = images
-            return _split(path.name, images[part], labels[part], test_fraction, rng)
-        return ImageSet(
-            path.name,
-            images["train"],
-            images["test"],
-            _as_labels(labels["train"]),
-            _as_labels(labels["test"]),
-        )
+        there = [p for p in ("train", "test") if f"{p} images" in parts]
+        pairs = [(parts[f"{p} images"], parts.get(f"{p} labels")) for p in there]
+        if len(pairs) == 2:
+            return _given_split(path, *pairs)
+        images = _as_images(pairs[0][0], path)
+        _check_labels(pairs[0][1], images, path)
+        return _split(path.name, images, pairs[0][1], test_fraction, rng)
     classes = sorted(p for p in path.iterdir() if p.is_dir())
     files = [
         (f, i)
@@ -215,6 +207,7 @@ def _folder(path, tile, test_fraction, rng):
         for f in sorted(folder.iterdir())
         if _is_picture(f)
     ]
+    labelled = bool(files)
     if not files:
         files = [(f, i) for i, f in enumerate(sorted(path.iterdir())) if _is_picture(f)]
     if not files:
@@ -230,7 +223,7 @@ def _folder(path, tile, test_fraction, rng):
     shapes = {picture.shape for picture, _ in pictures}
     if len(shapes) == 1 and max(next(iter(shapes))[:2]) <= 2 * tile:
         images = np.stack([_channels_first(picture) for picture, _ in pictures])
-        labels = np.array([label for _, label in pictures]) if classes else None
+        labels = np.array([label for _, label in pictures]) if labelled else None
         return _split(path.name, images, labels, test_fraction, rng)
     images, labels = _tiles(pictures, tile)
     return _split(path.name, images, labels, test_fraction, rng)
@@ -273,27 +266,48 @@ def _archive(path, tile, test_fraction, rng):
         return _split(
             path.name, *_tiles([(_unit_range(a), i) for a, i in pictures], tile), test_fraction, rng
         )
+    if test is not None:
+        return _given_split(path, (train, labels), (test, test_labels))
     train = _as_images(train, path)
     _check_labels(labels, train, path)
-    if test is None and train.shape[1] == 1 and min(train.shape[2:]) > 2 * tile:
+    if train.shape[1] == 1 and min(train.shape[2:]) > 2 * tile:
         pictures = [(image[0], i) for i, image in enumerate(train)]
         return _split(path.name, *_tiles(pictures, tile), test_fraction, rng)
-    if test is None:
-        return _split(path.name, train, labels, test_fraction, rng)
-    test = _as_images(test, path)
-    _check_labels(test_labels, test, path)
-    return ImageSet(path.name, train, test, _as_labels(labels), _as_labels(test_labels))
+    return _split(path.name, train, labels, test_fraction, rng)
 
 
 # -- arrays ---------------------------------------------------------------------------------
-def _as_images(array, source):
+def _given_split(path, train, test):
+    """An ``ImageSet`` of (images, labels) twice: one unit for all pixels, one numbering for all
+    labels.
+    """
+    both = [images for images, _ in (train, test)]
+    largest = None
+    if all(a.dtype.kind in "ui" and a.size for a in both):
+        largest = max(_white(a) for a in both)
+    both = [_as_images(a, path, largest) for a in both]
+    if both[0].shape[1:] != both[1].shape[1:]:
+        raise InputError(
+            f"{path}: training images have shape {both[0].shape[1:]} and test images "
+            f"{both[1].shape[1:]}; expected one shape."
+        )
+    for images, (_, labels) in zip(both, (train, test), strict=True):
+        _check_labels(labels, images, path)
+    if train[1] is None or test[1] is None:
+        return ImageSet(path.name, *both, None, None)
+    labels = _as_labels(np.concatenate([train[1], test[1]]))
+    n = len(both[0])
+    return ImageSet(path.name, *both, *((None, None) if labels is None else np.split(labels, [n])))
+
+
+def _as_images(array, source, largest=None):
     if array.ndim not in (3, 4) or array.dtype.kind not in "uifb" or array.size == 0:
         raise InputError(
             f"{source}: an array of shape {array.shape} and type {array.dtype} is not a stack of "
             "images; expected "
             "(n, height, width), (n, channels, height, width) or (n, height, width, channels)."
         )
-    images = _unit_range(array)
+    images = _unit_range(array, largest)
     if not np.isfinite(images).all():
         raise InputError(f"{source} contains NaN or infinity; expected finite pixels.")
     if images.ndim == 3:
@@ -302,12 +316,16 @@ def _as_images(array, source):
     return np.ascontiguousarray(images.transpose(0, 3, 1, 2)) if channels_last else images
 
 
-def _unit_range(array):
-    """float32 pixels; integers are divided by their type's (or their own) maximum."""
+def _unit_range(array, largest=None):
+    """float32 pixels; integers are divided by ``largest`` (default: their white)."""
     if array.dtype.kind in "ui":
-        largest = 255 if array.dtype == np.uint8 else max(int(array.max(initial=0)), 1)
-        return (array / np.float32(largest)).astype(np.float32)
+        return (array / np.float32(largest or _white(array))).astype(np.float32)
     return array.astype(np.float32)
+
+
+def _white(array):
+    """Largest value of the type for bytes, of the array for other integers."""
+    return 255 if array.dtype == np.uint8 else max(int(array.max(initial=0)), 1)
 
 
 def _check_labels(labels, images, source):
@@ -319,7 +337,11 @@ def _check_labels(labels, images, source):
 
 
 def _as_labels(labels):
-    return None if labels is None else np.unique(labels, return_inverse=True)[1].reshape(-1)
+    """Numbers from 0; None if there are none, or only one class."""
+    if labels is None:
+        return None
+    classes, numbers = np.unique(labels, return_inverse=True)
+    return numbers.reshape(-1) if len(classes) > 1 else None
 
 
 def _is_picture(path):
@@ -331,7 +353,11 @@ def _picture(path):
 
     try:
         with Image.open(path) as picture:
-            colour = picture.mode not in ("1", "L", "I", "F", "I;16")
+            if picture.mode.startswith("I;16"):
+                return np.asarray(picture, dtype=np.float32) / 65535.0
+            if picture.mode in ("I", "F"):
+                return _unit_range(np.asarray(picture))
+            colour = picture.mode not in ("1", "L")
             return np.asarray(picture.convert("RGB" if colour else "L"), dtype=np.float32) / 255.0
     except (OSError, UnidentifiedImageError, Image.DecompressionBombError, ValueError) as error:
         raise InputError(f"{path} cannot be read as a picture ({error}). Remove or replace it.")

@@ -25,21 +25,42 @@ class DualPoint:
     status : {"interior", "boundary", "empty", "unknown"}
         Strictly feasible; feasible without a known interior; no feasible point exists (the energy
         is unbounded below); not determined (the program would be too large).
+    multiples : (float, float)
+        Which multiples of the point serve as well: all from 0 to 1 if zero is feasible, every
+        positive one if the set is a cone.
     """
 
     signal: np.ndarray
     codes: np.ndarray
     status: str
+    multiples: tuple[float, float] = (1.0, 1.0)
 
     def in_units(self, s):
         """The same point for signals measured in units of ``s``."""
-        return dataclasses.replace(self, signal=self.signal / s, codes=self.codes / s)
+        least, most = self.multiples
+        return dataclasses.replace(self, multiples=(least / s, most / s))
+
+    def of_size(self, sizes):
+        """``(u, D^T u)`` for each sample, as near to the wanted norms as the multiples allow.
+
+        A point much larger or smaller than the data costs the gap its digits.
+        """
+        peak = np.abs(self.signal).max()
+        if peak == 0:
+            return self.signal, self.codes
+        norm = np.linalg.norm(self.signal / peak)  # without squaring what may be 1e200
+        multiple = np.clip(sizes / norm / peak, *self.multiples)
+        return tuple(
+            array * multiple.reshape((-1,) + (1,) * (array.ndim - 1))
+            for array in (self.signal, self.codes)
+        )
 
 
-def interior_point(dictionary, prior, observed=None, attained=True):
+def interior_point(dictionary, prior, observed=None, attained=True, resolution=0.0):
     """Find a point strictly inside ``{u : low <= D^T u <= high}``, zero at unobserved pixels.
 
-    Zero serves whenever all rates are positive; otherwise a linear program maximises the margin.
+    Zero serves whenever all rates are positive and larger than the rounding errors of the data;
+    otherwise a linear program maximises the margin.
 
     Parameters
     ----------
@@ -52,6 +73,9 @@ def interior_point(dictionary, prior, observed=None, attained=True):
     attained : bool
         Whether some sample observes exactly those; only then does "no feasible point" (Farkas)
         say that an energy of the batch is unbounded.
+    resolution : float
+        Rates of this size drown in the rounding errors of the data: a point is sought that would
+        still be inside if they were 0.
 
     Returns
     -------
@@ -64,12 +88,19 @@ def interior_point(dictionary, prior, observed=None, attained=True):
         for b in prior.dual_domain(zero.codes)
     )
     if (low < 0).all() and (high > 0).all():
+        faint_low, faint_high = (np.where(np.abs(b) <= resolution, 0.0, b) for b in (low, high))
+        if (faint_low < 0).all() and (faint_high > 0).all():
+            return zero
+        for directions in _search_spaces(dictionary, observed):
+            point, status = _largest_margin(dictionary, directions, faint_low, faint_high)
+            if status == "interior":
+                return dataclasses.replace(point, multiples=_multiples(faint_low, faint_high))
         return zero
     status, complete = "unknown", False
     for directions in _search_spaces(dictionary, observed):
         point, status = _largest_margin(dictionary, directions, low, high)
         if status == "interior":
-            return point
+            return dataclasses.replace(point, multiples=_multiples(low, high))
         pixels = zero.signal.size if observed is None else int(observed.sum())
         complete = attained and len(directions) == pixels
     if (low <= 0).all() and (high >= 0).all():
@@ -79,6 +110,14 @@ def interior_point(dictionary, prior, observed=None, attained=True):
     return dataclasses.replace(
         zero, status="empty" if status == "empty" and complete else "unknown"
     )
+
+
+def _multiples(low, high):
+    """Multiples that keep an interior point of the box ``[low, high]`` inside it."""
+    if (low > 0).any() or (high < 0).any():
+        return 1.0, 1.0
+    bounds = np.concatenate([low, high], axis=None)
+    return 0.0, 1.0 if bounds[np.isfinite(bounds)].any() else np.inf
 
 
 def _search_spaces(dictionary, observed):

@@ -1,4 +1,4 @@
-"""Layers of a network: ``forward(x) -> (y, pullback)``, ``pullback(dy) -> (dx, grads)``, no hidden state.
+"""Layers of a network: ``forward(x) -> (y, pullback)``, no hidden state.
 
 A convolutional layer is the analysis of a dictionary, an activation the prox of a prior. Forward
 and backward formulas: Murugan 2017, Feed forward and backward run in deep convolution neural
@@ -27,7 +27,7 @@ class Layer:
     params: dict = {}
 
     def forward(self, x):
-        """Return ``(y, pullback)``; ``pullback(dy) -> (dx, grads)`` with ``grads`` keyed like ``params``.
+        """Return ``(y, pullback)``, where ``pullback(dy) -> (dx, grads)``, keyed like ``params``.
 
         A pullback owns what it reads: later calls of ``forward`` do not change it.
         """
@@ -47,7 +47,7 @@ class Layer:
 
 
 class Conv2D(Layer):
-    """Cross-correlation with a bank of filters, ``y_k = sum_c phi_kc * x_c + b_k``: the analysis of a dictionary.
+    """Cross-correlation with filters, ``y_k = sum_c phi_kc * x_c + b_k``: a dictionary's analysis.
 
     Parameters
     ----------
@@ -106,7 +106,10 @@ class Conv2D(Layer):
 
     def __repr__(self):
         k = self.filters.shape
-        return f"Conv2D({k[0]} filters {k[2]}x{k[3]}x{k[1]}, stride {self.stride}, padding {self.padding})"
+        return (
+            f"Conv2D({k[0]} filters {k[2]}x{k[3]}x{k[1]}, stride {self.stride}, "
+            f"padding {self.padding})"
+        )
 
 
 class Linear(Layer):

@@ -144,7 +144,7 @@ def _learned(
         for b, rows in enumerate(batches):
             problem = SparseCodingProblem(x[rows], dictionary, prior)
             solution = _solve_quietly(solver, problem)
-            objectives.append(float(solution.objective.mean()) * unit**2)
+            objectives.append(float(solution.objective.mean()) * unit * unit)  # inf, no error
             usage += np.abs(solution.codes).sum(axis=(0, *range(2, solution.codes.ndim)))
             worst.offer(problem, solution.codes)
             dictionary = steps.improved(problem, solution.codes, n_updates)

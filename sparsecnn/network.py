@@ -116,7 +116,7 @@ class Network(Layer):
         ]
         lines = [("layer", "output", "parameters"), *rows]
         return "\n".join(
-            f"{a:<{widths[0]}}  {b:<{widths[1]}}  {c:>{widths[2]}}" for a, b, c in lines
+            f"{a:<{widths[0]}}  {b:<{widths[1]}}  {c:>{widths[2]}}".rstrip() for a, b, c in lines
         )
 
     def __repr__(self):

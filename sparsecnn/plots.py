@@ -25,7 +25,9 @@ _AMOUNT = LinearSegmentedColormap.from_list(
 _SIGNED = LinearSegmentedColormap.from_list(
     "signed", ["#7f3b08", "#e08214", "#ffffff", "#3b8bc2", "#08306b"]
 ).with_extremes(bad=_GRID)
-_GREY = LinearSegmentedColormap.from_list("grey", ["#000000", "#ffffff"]).with_extremes(bad="white")
+_GREY = LinearSegmentedColormap.from_list("grey", ["#000000", "#ffffff"]).with_extremes(
+    bad="#dde5ed"
+)
 #: Gaps below this are rounding: float64 certificates resolve no less.
 _LEAST_GAP = 1e-17
 #: Code errors are measured against codes of relative gap 1e-6, which are themselves about 1e-3 off.
@@ -75,7 +77,7 @@ def plot_atoms(dictionary, ax=None, *, below=(), n_atoms=100):
     count = min(as_integer(n_atoms, "n_atoms"), dictionary.n_atoms)
     pictures = [_centred(picture) for picture in _atom_pictures((*below, dictionary), count)]
     ax = _axes(ax, 4.2, 4.2)
-    ax.imshow(_mosaic(pictures, 1.0), cmap=_GREY, vmin=0, vmax=1, interpolation="none")
+    ax.imshow(_mosaic(pictures), cmap=_GREY, vmin=0, vmax=1, interpolation="none")
     shown = "" if count == dictionary.n_atoms else f" (first {count})"
     through = ", drawn through the level below" if below else ""
     _picture_axes(ax, f"{dictionary.n_atoms} atoms{shown}{through}")
@@ -105,7 +107,7 @@ def plot_codes(comparison, level=1, *, n_samples=3):
 def plot_gaps(comparison, level=1, ax=None):
     """Relative gap of every sample, one histogram a solver, on a logarithmic axis.
 
-    Exact zeros have a bin of their own at the left. A non-convex prior has no gap; then the
+    Exact zeros are drawn at the left end, named 0. Where there is no gap (a non-convex prior), the
     fixed-point residual is drawn and the axis says so.
 
     Parameters
@@ -135,7 +137,7 @@ def plot_gaps(comparison, level=1, ax=None):
     ax.set_yticks(np.arange(len(names)) + 0.3, names[::-1])
     ax.set_ylim(-0.05, len(names))
     _log_ticks(ax, low, high)
-    what = "relative duality gap" if certified else "fixed-point residual (no gap: not convex)"
+    what = "relative duality gap" if certified else "fixed-point residual (there is no duality gap)"
     _dress(ax, f"level {level}: how far from the optimum, per sample", what, "")
     ax.tick_params(axis="y", length=0)
     ax.grid(False)
@@ -191,11 +193,10 @@ def plot_error_against_coherence(sweep, ax=None):
         y = [max(p.code_error, _LEAST_ERROR) for p in points]
         line = dict(color=colours[family], marker=marker, label=family)
         ax.plot(x, y, lw=1.6, ms=6, clip_on=False, zorder=3, **line)
-        for p, a, b in zip(points, x, y, strict=True):
-            if p in (points[0], points[-1]):
+        for end, (a, b) in enumerate(zip(x, y, strict=True)):
+            if (k == 0 and end in (0, len(points) - 1)) or b == _LEAST_ERROR:
                 ax.annotate(
-                    p.setting, (a, b), xytext=(-7 if k == 1 else 7, -3),
-                    textcoords="offset points", ha="right" if k == 1 else "left",
+                    points[end].setting, (a, b), textcoords="offset points", xytext=(9, -3),
                     fontsize=_SMALL, color=colours[family],
                 )  # fmt: skip
     ax.set_yscale("log")
@@ -210,7 +211,7 @@ def plot_error_against_coherence(sweep, ax=None):
 
 
 def plot_accuracy(comparison, ax=None):
-    """Accuracy of the readout against steps, one line a noise level.
+    """Accuracy of the readout against steps, one line a noise level; shaded: one standard error.
 
     Parameters
     ----------
@@ -230,9 +231,12 @@ def plot_accuracy(comparison, ax=None):
     ax = _axes(ax, 4.6, 3.4)
     noises = list(comparison.readouts[0].accuracy)
     for noise, colour in zip(noises, _colours(noises)[::-1], strict=True):
-        accuracy = [100 * row.accuracy[noise] for row in comparison.readouts]
+        accuracy = np.array([row.accuracy[noise] for row in comparison.readouts])
+        spread = np.sqrt(accuracy * (1 - accuracy) / len(next(iter(comparison.gaps.values()))))
+        low, high, steps = accuracy - spread, accuracy + spread, range(len(accuracy))
         label = "clean" if noise == 0 else f"noise {noise:g}"
-        ax.plot(range(len(accuracy)), accuracy, "o-", color=colour, lw=2, ms=5, label=label)
+        ax.fill_between(steps, 100 * low, 100 * high, color=colour, alpha=0.12, lw=0)
+        ax.plot(steps, 100 * accuracy, "o-", color=colour, lw=2, ms=5, label=label)
     ax.set_xticks(range(len(comparison.readouts)), [row.solver for row in comparison.readouts])
     _label_lines(ax)
     _dress(ax, "what the codes are worth", "", "accuracy of the readout (%)")
@@ -316,17 +320,17 @@ def _picture(array):
         return array.reshape(side, side) if side * side == array.size else array[None]
     if len(array) == 3:
         return np.moveaxis(array, 0, -1)
-    return array[0] if len(array) == 1 else _mosaic(list(array), np.nan)
+    return array[0] if len(array) == 1 else _mosaic(list(array))
 
 
 def _centred(picture):
     """In [0, 1], zero at one half."""
-    largest = np.nanmax(np.abs(picture))
+    largest = np.abs(picture[np.isfinite(picture)]).max()
     return 0.5 + 0.5 * picture / largest if largest > 0 else np.full(picture.shape, 0.5)
 
 
-def _mosaic(pictures, gap):
-    """Pictures of one shape on a grid about as wide as high, ``gap`` between them."""
+def _mosaic(pictures):
+    """Pictures of one shape on a grid about as wide as high; nan (drawn light) where none is."""
     height, width, *colour = pictures[0].shape
     finer = max(1, 12 // max(height, width))  # so that the gap is thin also between small ones
     pictures = [picture.repeat(finer, axis=0).repeat(finer, axis=1) for picture in pictures]
@@ -335,7 +339,7 @@ def _mosaic(pictures, gap):
     columns = min(len(pictures), int(np.ceil(np.sqrt(len(pictures) * height / width))))
     rows = -(-len(pictures) // columns)
     size = rows * (height + between) - between, columns * (width + between) - between
-    sheet = np.full((*size, *colour), gap)
+    sheet = np.full((*size, *colour), 0.85 if colour else np.nan)
     for k, picture in enumerate(pictures):
         top, left = (k // columns) * (height + between), (k % columns) * (width + between)
         sheet[top : top + height, left : left + width] = picture
@@ -344,7 +348,7 @@ def _mosaic(pictures, gap):
 
 def _show(ax, signal, title):
     picture = _picture(np.asarray(signal, dtype=np.float64))
-    low, high = np.nanmin(picture), np.nanmax(picture)
+    low, high = (f(picture[np.isfinite(picture)]) for f in (np.min, np.max))
     scaled = (picture - low) / (high - low) if high > low else np.zeros_like(picture)
     ax.imshow(scaled, cmap=_GREY, vmin=0, vmax=1, interpolation="none")
     _picture_axes(ax, title)
@@ -352,9 +356,9 @@ def _show(ax, signal, title):
 
 def _show_codes(ax, codes, signed):
     codes = np.asarray(codes, dtype=np.float64)
-    sheet = _mosaic(list(codes if codes.ndim == 3 else codes.reshape(-1, 1, 1)), np.nan)
+    sheet = _mosaic(list(codes if codes.ndim == 3 else codes.reshape(-1, 1, 1)))
     root = np.sign(sheet) * np.sqrt(np.abs(sheet))
-    largest = np.nanmax(np.abs(root)) or 1.0
+    largest = np.abs(root[np.isfinite(root)]).max() or 1.0
     low = -largest if signed else 0.0
     ax.imshow(root, cmap=_SIGNED if signed else _AMOUNT, vmin=low, vmax=largest,
               interpolation="none")  # fmt: skip
@@ -427,6 +431,8 @@ def _log_ticks(ax, low, high):
     step = max(1, int(np.ceil((high - low) / 6)))
     ticks = np.arange(high, low - 1, -step)
     zero = low <= np.log10(_LEAST_GAP)
+    if zero:
+        ticks = np.append(ticks[ticks > low + step / 2], low)
     labels = ["0" if zero and t == low else f"$10^{{{t:.0f}}}$" for t in ticks]
     ax.set_xticks(ticks, labels)
     ax.set_xlim(low - 0.02 * (high - low), high)

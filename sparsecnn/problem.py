@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import array_api_compat
 import numpy as np
 
 from .duality import DualPoint, interior_point
@@ -148,9 +149,11 @@ class SparseCodingProblem:
         In its unit no square leaves the float range. Ordinary data is one group with unit 1.
         """
         limit = 200 if self.x.dtype == np.float64 else 30
-        axes = tuple(range(1, self.x.ndim))
-        exponent = np.frexp(np.abs(self.x).max(axis=axes))[1]
-        steps = np.rint(exponent / limit).astype(int)
+        sizes = np.abs(self.x).max(axis=tuple(range(1, self.x.ndim)))
+        with np.errstate(over="ignore", invalid="ignore"):
+            mode = self.prior.prox(np.zeros((1, *self.dictionary.code_shape)))
+        sizes = np.maximum(sizes, np.abs(mode).max())  # where codes go without any data
+        steps = np.rint(np.frexp(sizes)[1] / limit).astype(int)
         if not steps.any():
             return [(slice(None), 1.0)]
         return [
@@ -192,9 +195,9 @@ class SparseCodingProblem:
         codes = self._codes(codes)
         result = Certificate(*(np.empty(self.n_samples) for _ in Certificate._fields))
         for rows, s in self.scale_groups():
-            group = self.subset(rows).in_units(s) if s != 1.0 else self
+            group = self.subset(rows).in_units(s)
             exponent = int(np.log2(s))
-            scaled = codes if s == 1.0 else np.ldexp(codes[rows], -exponent)
+            scaled = np.ldexp(codes[rows], -exponent) if exponent else codes[rows]
             part = group._certificate_in_blocks(scaled, stationarity)
             if s != 1.0:
                 part = self._in_original_units(part, rows, codes[rows], exponent)
@@ -203,8 +206,10 @@ class SparseCodingProblem:
         return result
 
     def _in_original_units(self, part, rows, codes, exponent):
-        with np.errstate(over="ignore", under="ignore"):
+        with np.errstate(over="ignore", under="ignore", invalid="ignore"):
             objective = np.ldexp(part.fidelity, 2 * exponent) + self.prior.value(codes)
+            whole = np.ldexp(part.objective, 2 * exponent)  # up to a constant, for inf - inf
+            objective = np.where(np.isnan(objective), whole, objective)
             gap = np.ldexp(part.dual_gap, 2 * exponent)
         return Certificate(objective, gap, part.relative_gap, part.fixed_point_residual)
 
@@ -263,7 +268,11 @@ class SparseCodingProblem:
                 same = (self.mask == observed).reshape(self.n_samples, -1).all(axis=1)
                 attained = bool(same.any())
             self._interior["point"] = interior_point(
-                self.dictionary.astype(np.float64), self.prior, observed, attained
+                self.dictionary.astype(np.float64),
+                self.prior,
+                observed,
+                attained,
+                resolution=1e-10 * float(np.abs(self.x).max()),
             )
         return self._interior["point"]
 
@@ -276,33 +285,34 @@ class SparseCodingProblem:
         start = self.dual_interior
         if start.status in ("empty", "unknown"):
             return np.full(len(x), np.nan)
-        direction = residual - start.signal
-        along = pull - start.codes
-        limit = self.prior.feasible_fraction(np.zeros_like(pull) + start.codes, along)
-        slope, curvature = _inner(x - start.signal, direction), _squares(direction)
+        signal, codes = start.of_size(np.sqrt(_squares(x)))
+        direction, along = residual - signal, pull - codes
+        limit = self.prior.feasible_fraction(np.zeros_like(pull) + codes, along)
+        slope, curvature = _inner(x - signal, direction), _squares(direction)
         best = np.clip(
             np.divide(slope, curvature, out=np.ones_like(slope), where=curvature > 0), 0.0, limit
         )
         if self.prior.is_homogeneous:  # phi* is zero on its domain: a parabola in t
-            constant = _inner(x - 0.5 * start.signal, np.zeros_like(x) + start.signal)
+            constant = _inner(x - 0.5 * signal, np.zeros_like(x) + signal)
             return constant + best * slope - 0.5 * best**2 * curvature
         value = np.full(len(x), -np.inf)
         for t in (limit, best, 0.9 * limit):
             t_signal, t_codes = (t.reshape((-1,) + (1,) * (a.ndim - 1)) for a in (x, pull))
-            u = start.signal + t_signal * direction
-            conjugate = self.prior.conjugate_inside(start.codes + t_codes * along)
+            u = signal + t_signal * direction
+            conjugate = self.prior.conjugate_inside(codes + t_codes * along)
             value = np.maximum(value, _inner(x, u) - 0.5 * _squares(u) - conjugate)
         return value
 
     def _codes(self, codes):
-        shape = getattr(codes, "shape", None)
-        if shape is None:
-            codes = np.asarray(codes, dtype=self.x.dtype)
-            shape = codes.shape
-        if tuple(shape) != self.shape:
+        plain = type(codes) is np.ndarray and codes.dtype in (np.float32, np.float64)
+        numpy_or_class = isinstance(codes, np.ndarray | type)
+        if not plain and (numpy_or_class or not array_api_compat.is_array_api_obj(codes)):
+            expected = f"one code per sample of x, {self.shape}"
+            codes = as_float_array(codes, "codes", expected=expected, finite=False)
+        if tuple(codes.shape) != self.shape:
             raise InputError(
-                f"codes have shape {tuple(shape)}; expected {self.shape}, one code per sample of "
-                "x. Add a batch axis with codes[None] if this is one sample."
+                f"codes have shape {tuple(codes.shape)}; expected {self.shape}, one code per "
+                "sample of x. Add a batch axis with codes[None] if this is one sample."
             )
         return codes
 

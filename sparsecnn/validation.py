@@ -134,9 +134,10 @@ def as_generator(random_state):
         return random_state
     if isinstance(random_state, np.random.RandomState):
         return np.random.default_rng(random_state.randint(2**31))
-    if random_state is None or isinstance(random_state, numbers.Integral):
+    seed = isinstance(random_state, numbers.Integral) and random_state >= 0
+    if random_state is None or seed:
         return np.random.default_rng(random_state)
     raise InputTypeError(
-        f"random_state is {random_state!r}; expected None, an integer seed or a "
+        f"random_state is {random_state!r}; expected None, an integer seed >= 0 or a "
         "numpy.random.Generator."
     )

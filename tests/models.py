@@ -71,10 +71,10 @@ DICTIONARIES = {
     "zero atom": sc.Dictionary(np.vstack([sc.Dictionary.random(5, 8, 5).atoms, np.zeros(8)])),
     "Haar": sc.ConvDictionary.haar((4, 6)),
     "stride = kernel": sc.ConvDictionary.orthonormal(3, 2, (4, 4), random_state=6),
-    "stride 1 valid": _conv(7, 3, 1, 2, (4, 4)),
+    "stride 1 valid": _conv(7, 2, 1, 2, (4, 5)),
     "stride 2 same": _conv(8, 4, 2, 3, (5, 6), stride=2, padding="same"),
     "circular": _conv(9, 2, 1, 3, (5, 5), padding="circular"),
-    "padding 1": _conv(10, 2, 2, 3, (3, 4), padding=1),
+    "padding 1": _conv(10, 3, 1, 3, (4, 5), stride=2, padding=1),
 }
 
 
@@ -124,7 +124,7 @@ def bounded_least_energy(x, atoms, *, plus=0.0, minus=None, alpha=0.0, low=0.0, 
     return (z if minus is None else z[:n] + z[n:]), float(answer.fun)
 
 
-def long_run(problem, n_iter=4000):
+def long_run(problem, n_iter=1500):
     """Codes after many plain accelerated proximal-gradient steps, written out: a dumb reference."""
     step = 1.0 / np.linalg.norm(dense_atoms(problem.dictionary), 2) ** 2
     codes = point = np.zeros(problem.shape)

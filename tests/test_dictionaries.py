@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from oracles import conv_matrix, gram_facts
 from strategies import DICTIONARIES, conv_cases
-from tolerances import EIGENVALUE, FEW_ULPS, LANCZOS, ROUNDING
+from tolerances import EIGENVALUE, FEW_ULPS, LANCZOS, ROUNDING, SINGLE_EIGENVALUE
 
 import sparsecnn as sc
 from sparsecnn.checks import check_dictionary
@@ -330,4 +330,4 @@ def test_other_dtypes_are_twins_with_the_same_geometry():
         single = d.astype(np.float32)
         assert single.atoms.dtype == np.float32 and single.code_shape == d.code_shape
         assert d.astype(np.float64) is d and d.astype(np.float32) is single
-        assert abs(single.lipschitz - d.lipschitz) <= 1e-5 * (1 + d.lipschitz)
+        assert abs(single.lipschitz - d.lipschitz) <= SINGLE_EIGENVALUE * (1 + d.lipschitz)

@@ -4,13 +4,11 @@ import numpy as np
 import pytest
 from models import CONVEX, DICTIONARIES, bounded_least_energy, dense_atoms, long_run, signals
 from scipy.optimize import linprog
+from tolerances import LBFGS, LBFGS_GAP, ROUNDING
 
 import sparsecnn as sc
 
-ROUNDING = 1e-12  # of an energy of order 10, some hundred terms
 TIGHT = 1e-9  # the relative gap a solver has to reach: far below any tolerance a user asks for
-#: a gap first order in the infeasibility of the residual: 1e-7 where the code is known to ~1e-9
-AT_ORACLE = 1e-6
 
 
 def oracle(name, prior, x, atoms):
@@ -47,8 +45,10 @@ def test_the_gap_is_never_below_the_distance_to_the_least_energy(name, dictionar
     rng = np.random.default_rng(0)
     exact = sc.FISTA(tol=1e-10, max_iter=20_000).solve(problem).codes
     tried = [prior.prox(scale * rng.standard_normal(problem.shape)) for scale in (0.1, 1, 10)]
-    tried += [prior.prox(exact + scale * rng.standard_normal(problem.shape), 1e-9)
-              for scale in (1e-8, 1e-4, 1e-1)]  # fmt: skip
+    tried += [
+        prior.prox(exact + scale * rng.standard_normal(problem.shape), 1e-9)
+        for scale in (1e-8, 1e-4, 1e-1)
+    ]
     tried += [exact, prior.prox(np.zeros(problem.shape))]
     for codes in tried:
         distance = problem.objective(codes) - least
@@ -88,7 +88,7 @@ def test_the_least_energy_of_a_convolutional_model_is_that_of_its_dense_unrollin
     np.testing.assert_allclose(solution.objective, unrolled.objective, rtol=1e-9)
     least = oracle(name, prior, x.reshape(2, -1), dense_atoms(dictionary))
     if least is not None:
-        np.testing.assert_allclose(solution.objective, least, rtol=1e-7)  # L-BFGS-B's own accuracy
+        np.testing.assert_allclose(solution.objective, least, rtol=LBFGS)
         assert (solution.objective <= least * (1 + 1e-9)).all()
 
 
@@ -123,7 +123,7 @@ def test_the_scaled_residual_alone_would_miss_the_code_of_a_rate_that_is_not_pos
     problem = sc.SparseCodingProblem(x, sc.Dictionary(atoms), prior)
     codes, least = zip(*(bounded_least_energy(row, atoms, plus=lam) for row in x), strict=True)
     assert problem.dual_interior.status == "interior"
-    assert problem.relative_gap(np.array(codes)).max() < AT_ORACLE
+    assert problem.relative_gap(np.array(codes)).max() < LBFGS_GAP
     np.testing.assert_allclose(problem.objective(np.array(codes)), least, rtol=1e-10)
     residual = problem.residual(np.array(codes))
     if lam < 0:  # zero is not dual feasible, so no multiple below one of the residual need be
@@ -233,7 +233,7 @@ def test_an_asymmetric_laplace_prior_with_a_negative_side_is_solved_exactly():
         solution = sc.solve(problem, tol=1e-10, max_iter=100_000)
         least = [bounded_least_energy(row, atoms, plus=plus, minus=minus)[1] for row in x]
         assert solution.converged.all() and np.isfinite(solution.gap).all()
-        np.testing.assert_allclose(solution.objective, least, rtol=1e-7, atol=1e-9)
+        np.testing.assert_allclose(solution.objective, least, rtol=LBFGS, atol=1e-9)
 
 
 def test_the_root_of_twice_the_gap_bounds_the_distance_of_the_reconstructions():

@@ -389,7 +389,7 @@ def test_values_by_hand():
 PREDICATES = [
     (sc.Laplace(1.0), "convex sparse proper homogeneous"),
     (sc.Laplace(0.0), "convex homogeneous"),
-    (sc.Laplace([0.0, 1.0, 1.0]), "convex homogeneous"),
+    (sc.Laplace([0.0, 1.0, 1.0]), "convex sparse homogeneous"),
     (sc.Exponential(1.0), "convex nonnegative sparse proper homogeneous"),
     (sc.Exponential(-1.0), "convex nonnegative sparse homogeneous"),
     (sc.Exponential([1.0, 0.0, 1.0]), "convex nonnegative sparse homogeneous"),

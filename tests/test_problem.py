@@ -3,11 +3,9 @@
 import numpy as np
 import pytest
 from models import CONVEX, DICTIONARIES, NONCONVEX, PRIORS, dense_atoms, signals
+from tolerances import QUADRATIC_SLOPE, ROUNDING
 
 import sparsecnn as sc
-
-EXACT = 1e-12  # same sums in another order, a few hundred terms of order one
-DIFFERENCES = 1e-7  # central differences of a quadratic with step 1e-4: rounding 1e-16 / 1e-4 ...
 
 DENSE = ["orthonormal", "undercomplete", "overcomplete", "zero atom"]
 
@@ -40,8 +38,10 @@ def naive_penalty(name, prior, z):
     if name.startswith("Lp"):
         return sum(prior.lam * abs(v) ** prior.p for v in z)
     if name == "GroupLaplace":
-        return sum(prior.lam * np.hypot(z[i], z[i + 1] if i + 1 < len(z) else 0.0)
-                   for i in range(0, len(z), 2))  # fmt: skip
+        return sum(
+            prior.lam * np.hypot(z[i], z[i + 1] if i + 1 < len(z) else 0.0)
+            for i in range(0, len(z), 2)
+        )
     if name == "StudentT":
         return sum(prior.c * np.log(1 + (v / prior.gamma) ** 2) for v in z)
     if name.startswith("SpikeSlab"):
@@ -65,7 +65,7 @@ def test_the_energy_is_the_sum_written_out(name, dictionary):
             fidelity += 0.5 * (pixel - sum(c * a[f] for c, a in zip(code, dictionary.atoms))) ** 2  # noqa: B905
         expected.append(fidelity + naive_penalty(name, prior, code))
     actual = sc.SparseCodingProblem(x, dictionary, prior).objective(z)
-    np.testing.assert_allclose(actual, expected, rtol=EXACT, atol=EXACT)
+    np.testing.assert_allclose(actual, expected, rtol=ROUNDING, atol=ROUNDING)
 
 
 @pytest.mark.parametrize("name", DICTIONARIES)
@@ -85,8 +85,8 @@ def test_the_gradient_agrees_with_central_differences(name, masked):
         np.testing.assert_allclose(
             (gradient * d).reshape(len(z), -1).sum(axis=1),
             slope,
-            rtol=DIFFERENCES,
-            atol=DIFFERENCES,
+            rtol=QUADRATIC_SLOPE,
+            atol=QUADRATIC_SLOPE,
         )
 
 
@@ -98,13 +98,13 @@ def test_the_residual_is_what_the_atoms_leave_of_the_signal(name):
     z = np.random.default_rng(1).standard_normal(problem.shape)
     expected = x.reshape(len(x), -1) - z.reshape(len(z), -1) @ dense_atoms(dictionary)
     np.testing.assert_allclose(
-        problem.residual(z).reshape(len(x), -1), expected, rtol=EXACT, atol=EXACT
+        problem.residual(z).reshape(len(x), -1), expected, rtol=ROUNDING, atol=ROUNDING
     )
     np.testing.assert_allclose(
         problem.projections().reshape(len(x), -1),
         x.reshape(len(x), -1) @ dense_atoms(dictionary).T,
-        rtol=EXACT,
-        atol=EXACT,
+        rtol=ROUNDING,
+        atol=ROUNDING,
     )
 
 
@@ -145,8 +145,10 @@ def test_a_mask_equals_the_problem_with_the_hidden_pixels_deleted():
     masked = sc.SparseCodingProblem(x, sc.Dictionary(atoms), sc.Exponential(0.2), row)
     deleted = sc.SparseCodingProblem(x[:, row], sc.Dictionary(atoms[:, row]), sc.Exponential(0.2))
     z = np.abs(rng.standard_normal(masked.shape))
-    np.testing.assert_allclose(masked.objective(z), deleted.objective(z), rtol=EXACT)
-    np.testing.assert_allclose(masked.gradient(z), deleted.gradient(z), rtol=EXACT, atol=EXACT)
+    np.testing.assert_allclose(masked.objective(z), deleted.objective(z), rtol=ROUNDING)
+    np.testing.assert_allclose(
+        masked.gradient(z), deleted.gradient(z), rtol=ROUNDING, atol=ROUNDING
+    )
     a, b = sc.solve(masked, tol=1e-12), sc.solve(deleted, tol=1e-12)
     np.testing.assert_allclose(a.objective, b.objective, rtol=1e-11)  # both within tol of the least
 
@@ -159,8 +161,9 @@ def test_hidden_pixels_are_inferred_from_the_code():
     x = dictionary.synthesize(truth)
     observed = np.ones(32, dtype=bool)
     observed[10:16] = False
-    problem = sc.SparseCodingProblem(np.where(observed, x, np.nan), dictionary, sc.Laplace(1e-3),
-                                     observed)  # fmt: skip
+    problem = sc.SparseCodingProblem(
+        np.where(observed, x, np.nan), dictionary, sc.Laplace(1e-3), observed
+    )
     inferred = dictionary.synthesize(sc.solve(problem, tol=1e-9).codes)
     filled = sc.SparseCodingProblem(np.where(observed, x, 0.0), dictionary, sc.Laplace(1e-3))
     explained = dictionary.synthesize(sc.solve(filled).codes)
@@ -224,7 +227,7 @@ def test_the_certificate_does_not_depend_on_the_block(monkeypatch):
     whole = problem.certificate(z)
     monkeypatch.setattr(module, "_BLOCK_NUMBERS", 1)
     for a, b in zip(whole, problem.certificate(z), strict=True):
-        np.testing.assert_allclose(a, b, rtol=EXACT)
+        np.testing.assert_allclose(a, b, rtol=ROUNDING)
 
 
 def test_a_subset_is_the_problem_of_those_samples():
@@ -236,7 +239,9 @@ def test_a_subset_is_the_problem_of_those_samples():
     for rows in (slice(1, 4), np.array([5, 0]), np.arange(6) % 2 == 0):
         part = problem.subset(rows)
         np.testing.assert_array_equal(part.x, problem.x[rows])
-        np.testing.assert_allclose(part.objective(z[rows]), problem.objective(z)[rows], rtol=EXACT)
+        np.testing.assert_allclose(
+            part.objective(z[rows]), problem.objective(z)[rows], rtol=ROUNDING
+        )
 
 
 def test_inputs_are_never_modified():

@@ -9,10 +9,6 @@ FEW_ULPS = 1e-14
 #: a closed form may lose to the best grid point by rounding only: objectives are below 1e3 here
 PROX_EXCESS = 1e-10
 
-#: central differences with step 1e-6: truncation 1e-12 times a third derivative below 1e3,
-#: rounding 1e-16 / 1e-6; relative to the derivative's size
-DERIVATIVE = 1e-6
-
 #: a numeric supremum: grid plus golden section in double precision, error of second order
 SUPREMUM = 1e-8
 
@@ -24,3 +20,24 @@ EIGENVALUE = 1e-10
 
 #: a Lanczos eigenvalue stopped at a relative 1e-7
 LANCZOS = 1e-6
+
+#: a float32 twin's eigenvalue against float64: entries rounded to 6e-8, norms of order ten
+SINGLE_EIGENVALUE = 1e-5
+
+#: central differences of a quadratic with step 1e-4: no truncation, rounding 1e-15 / 1e-4
+QUADRATIC_SLOPE = 1e-7
+
+#: least energies of two solvers that were both asked for a relative gap of 1e-12
+PEER = 1e-8
+
+#: what L-BFGS-B leaves of a least energy, and of a code, near its own stopping rule
+LBFGS = 1e-7
+
+#: the relative gap at a code known to LBFGS: first order in how far its residual is from feasible
+LBFGS_GAP = 1e-6
+
+#: a relative gap whose dual point starts some tens of times the data away, with its rounding
+FAR_INTERIOR = 1e-11
+
+#: scaling by a power of two is exact; other units round once in every product
+UNITS = 1e-9

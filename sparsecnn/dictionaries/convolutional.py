@@ -101,10 +101,15 @@ class ConvDictionary:
         orthonormal too.
         """
         kernel = as_pair(kernel_size, "kernel_size")
-        rows = transforms.random_rotation(
-            n_channels * kernel[0] * kernel[1], as_generator(random_state)
-        )
-        filters = rows[: as_integer(n_atoms, "n_atoms")].reshape(-1, n_channels, *kernel)
+        n_atoms, n_channels = as_integer(n_atoms, "n_atoms"), as_integer(n_channels, "n_channels")
+        dimensions = n_channels * kernel[0] * kernel[1]
+        if n_atoms > dimensions:
+            raise InputError(
+                f"n_atoms is {n_atoms}, but only {dimensions} filters of this size can be "
+                f"orthonormal; expected n_atoms <= {dimensions}. Use ConvDictionary.random."
+            )
+        rows = transforms.random_rotation(dimensions, as_generator(random_state))
+        filters = rows[:n_atoms].reshape(-1, n_channels, *kernel)
         return cls(filters, image_shape, kernel if stride is None else stride, padding)
 
     @classmethod
@@ -150,7 +155,8 @@ class ConvDictionary:
         random_state=None,
     ):
         """Independent Gaussian filters scaled to unit norm."""
-        shape = (as_integer(n_atoms, "n_atoms"), n_channels, *as_pair(kernel_size, "kernel_size"))
+        counts = as_integer(n_atoms, "n_atoms"), as_integer(n_channels, "n_channels")
+        shape = (*counts, *as_pair(kernel_size, "kernel_size"))
         return cls(
             unit_rows(as_generator(random_state).standard_normal(shape)),
             image_shape,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.fft import dct as _dct
 
-from ..validation import InputError
+from ..validation import InputError, as_integer, as_pair
 
 HAAR = np.array([1.0, 1.0]) / np.sqrt(2.0)
 #: Daubechies 1992, Ten Lectures on Wavelets, table 6.1 (two vanishing moments)
@@ -74,10 +74,10 @@ def separable(build, size):
     """``build(n)`` for an integer, the Kronecker product of two such bases for a pair (height,
     width).
     """
-    if np.ndim(size) == 0:
-        return build(int(size))
-    height, width = size
-    return np.kron(build(int(height)), build(int(width)))
+    if isinstance(size, tuple | list):
+        height, width = as_pair(size, "n")
+        return np.kron(build(height), build(width))
+    return build(as_integer(size, "n"))
 
 
 def _shifted_rows(n, taps):

@@ -1,4 +1,4 @@
-"""The scikit-learn face: coders, learners and a classifier that are sparse-coding models underneath.
+"""The scikit-learn face: coders, learners and a classifier, sparse-coding models underneath.
 
 What an estimator computes is a ``Hierarchy`` of levels; here live only reading of ``X``, fitted
 attributes, progress and scikit-learn's conventions. No mathematics of its own.

@@ -1,4 +1,4 @@
-"""Coding as a transformer: the dial from one step to the exact code, and the coder without learning."""
+"""Coding as a transformer: the dial from one step to the exact code; the coder without learning."""
 
 from __future__ import annotations
 
@@ -26,10 +26,13 @@ from ..validation import (
 )
 from .images import ImageEstimator
 
+#: images per forward pass, so that the maps of a large ``X`` do not all lie in memory at once
+_BLOCK_ROWS = 1024
+
 
 @dataclasses.dataclass(frozen=True)
 class StepsDial:
-    """How long to run a solver: one step (a CNN layer), k steps (an unrolled network), or to the end.
+    """How long to solve: one step (a CNN layer), k steps (an unrolled network), or to the end.
 
     Parameters
     ----------
@@ -64,6 +67,20 @@ class StepsDial:
                 return ForwardTransform().solve(problem)
             unrolled = FISTA if problem.prior.is_convex else ISTA
             return unrolled(tol=0.0, max_iter=self.steps).solve(problem)
+
+    def codes(self, hierarchy, x, who):
+        """What the hierarchy's top passes up for images ``x``; warns in the name of ``who``.
+
+        One step needs no solver: it is the forward pass of the equal network.
+        """
+        if self.steps != 1:
+            solutions = hierarchy.solutions(x, self)
+            self.warn(solutions, who)
+            return passed_up(hierarchy.levels[-1], solutions[-1])
+        network = hierarchy.to_network()
+        x = x.reshape(len(x), *hierarchy.levels[0].dictionary.signal_shape)
+        blocks = (x[i : i + _BLOCK_ROWS] for i in range(0, len(x), _BLOCK_ROWS))
+        return np.concatenate([network.forward(block)[0] for block in blocks])
 
     def measure(self, solution):
         """The certificate of each sample: relative gap, or the residual where no gap decides."""
@@ -100,8 +117,13 @@ class Coder(TransformerMixin, ImageEstimator):
     """A transformer whose output is the codes of ``hierarchy_``.
 
     Subclasses have the parameters ``steps``, ``tol``, ``max_iter``, ``output``, ``sparse_output``,
-    and a method ``_fit(X)`` that sets ``hierarchy_`` and returns the solutions of ``X``.
+    and a method ``_fit(X)`` that sets ``hierarchy_`` and returns the codes of ``X``.
     """
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
 
     @with_callbacks
     def fit(self, X, y=None):
@@ -152,9 +174,10 @@ class Coder(TransformerMixin, ImageEstimator):
         ConvergenceWarning
             Once, with the worst certificate, if ``steps`` is None and some code misses ``tol``.
         """
-        solutions = self.solutions(X)
-        self._dial().warn(solutions, type(self).__name__)
-        return self._as_output(solutions)
+        check_is_fitted(self)
+        self._check_output()
+        x = self._read(X, reset=False)
+        return self._as_output(self._dial().codes(self.hierarchy_, x, type(self).__name__))
 
     def solutions(self, X):
         """Codes of ``X`` with their certificates (gap, objective, iterations), level by level.
@@ -169,7 +192,6 @@ class Coder(TransformerMixin, ImageEstimator):
             One per level, before its pool.
         """
         check_is_fitted(self)
-        self._check_output()
         return self.hierarchy_.solutions(self._read(X, reset=False), self._dial())
 
     def inverse_transform(self, X):
@@ -245,16 +267,11 @@ class Coder(TransformerMixin, ImageEstimator):
                 "matrices have two dimensions."
             )
 
-    def _as_output(self, solutions):
-        codes = passed_up(self.hierarchy_.levels[-1], solutions[-1])
+    def _as_output(self, codes):
         if self.output == "maps":
             return codes
         rows = codes.reshape(len(codes), -1)
         return scipy.sparse.csr_matrix(rows) if self.sparse_output else rows
-
-    def _certify(self, solutions):
-        """Set the fitted attributes that say how good the training codes are; warn once."""
-        set_certificates(self, self._dial(), solutions)
 
 
 def passed_up(level, solution):
@@ -373,9 +390,9 @@ class SparseCoder(Coder):
             )
         self.hierarchy_ = Hierarchy([Level(dictionary, prior)])
         solutions = self.hierarchy_.solutions(x, self._dial())
-        self._certify(solutions)
-        context.call_on_fit_task_end(estimator=self, X=X)
-        return solutions
+        set_certificates(self, self._dial(), solutions)
+        context.call_on_fit_task_end(estimator=self, X=X, reconstruction_attributes={})
+        return solutions[0].codes
 
 
 def _dct(image_shape):

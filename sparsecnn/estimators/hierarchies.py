@@ -1,4 +1,4 @@
-"""Stacks of learned levels: a coder that returns the top codes, and a classifier that reads them out."""
+"""Stacks of learned levels: a coder that returns the top codes, a classifier that reads them."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
 from ..priors import Exponential
 from ..validation import InputError
-from .coders import Coder, StepsDial, passed_up, set_certificates
+from .coders import Coder, StepsDial, set_certificates
 from .images import ImageEstimator
-from .layerwise import LayerwiseLearner, conv_plan
+from .layerwise import LayerwiseLearner, check_contrast, conv_plan
 
 
 class _LevelsLearner(LayerwiseLearner):
@@ -64,13 +64,14 @@ def per_level(value, name, n_levels):
     if len(value) != n_levels:
         raise InputError(
             f"{name} is {value!r}, {len(value)} values; expected one for each of the {n_levels} "
-            "levels that n_atoms names. Pass a single value to use it on every level."
+            "levels that n_atoms names. Pass a single value to use it on every level, a pair as "
+            "((height, width),)."
         )
     return list(value)
 
 
 class HierarchicalSparseCoder(_LevelsLearner, Coder):
-    """A stack of convolutional sparse-coding models, learned level by level; transform gives the top.
+    """A stack of convolutional sparse-coding models, learned level by level; codes are the top's.
 
     Each level learns on what the level below passes up, coded as ``transform`` codes (``steps``).
 
@@ -185,9 +186,9 @@ class HierarchicalSparseCoder(_LevelsLearner, Coder):
         context.call_on_fit_task_begin(estimator=self, X=X)
         learned = self._learn(x, context, plans=plans)
         self._keep(learned)
-        self._certify(learned.solutions)
-        context.call_on_fit_task_end(estimator=self, X=X)
-        return learned.solutions
+        set_certificates(self, self._dial(), learned.solutions)
+        context.call_on_fit_task_end(estimator=self, X=X, reconstruction_attributes={})
+        return learned.top
 
 
 class SparseCNNClassifier(ClassifierMixin, _LevelsLearner, ImageEstimator):
@@ -213,7 +214,7 @@ class SparseCNNClassifier(ClassifierMixin, _LevelsLearner, ImageEstimator):
         Max pooling of that size (clipped to the maps), or any pool, after every level, or one (or
         None) per level.
     C : float
-        Inverse regularisation of the readout on features scaled to unit variance.
+        Inverse regularisation of the readout, on standardised features.
     readout_max_iter : int
         Iteration limit of the readout.
     n_epochs, batch_size : int
@@ -238,7 +239,8 @@ class SparseCNNClassifier(ClassifierMixin, _LevelsLearner, ImageEstimator):
     hierarchy_ : Hierarchy
         Of fewer levels if a callback or Ctrl-C ended the learning.
     readout_ : sklearn.linear_model.LogisticRegression
-        Its ``coef_`` applies to the unscaled features: the scale is folded in.
+        Its ``coef_`` and ``intercept_`` apply to the codes as they are: the standardisation is
+        folded in.
     objective_ : tuple of array
         For each level, the mean energy of each batch when it was coded.
     n_epochs_ : tuple of int
@@ -339,24 +341,29 @@ class SparseCNNClassifier(ClassifierMixin, _LevelsLearner, ImageEstimator):
         learned = self._learn(x, context, rows=_distinct(x), plans=plans)
         self._keep(learned)
         set_certificates(self, self._dial(), learned.solutions)
+        check_contrast(learned.top, learned.hierarchy.levels, "the readout")
         self._fit_readout(learned.top.reshape(len(x), -1), y, sample_weight, context)
         self.classes_ = self.readout_.classes_
-        context.call_on_fit_task_end(estimator=self, X=X, y=y)
+        context.call_on_fit_task_end(estimator=self, X=X, y=y, reconstruction_attributes={})
         return self
 
     def _fit_readout(self, features, y, sample_weight, context):
-        """Logistic regression on features of unit variance, the scale folded into ``coef_``."""
+        """Logistic regression on standardised features; shift and scale are folded into it."""
         from sklearn.linear_model import LogisticRegression
         from sklearn.preprocessing import StandardScaler
 
         readout = LogisticRegression(C=self.C, max_iter=self.readout_max_iter)
         task = context.subcontext(task_name="readout")
-        scaler = StandardScaler(with_mean=False).fit(features, sample_weight=sample_weight)
-        scaled = scaler.transform(features)
+        unit = 2.0 ** np.frexp(np.abs(features).max())[1]  # squares stay in the float range
+        scaled = features / unit
+        scaler = StandardScaler(copy=False).fit(scaled, sample_weight=sample_weight)
+        scaled = scaler.transform(scaled)
         with task.propagate_callback_context(readout):
             task.call_on_fit_task_begin(estimator=self, X=scaled, y=y)
             readout.fit(scaled, y, sample_weight=sample_weight)
-            readout.coef_ = (readout.coef_ / scaler.scale_).astype(readout.coef_.dtype)
+            slope = readout.coef_ / scaler.scale_
+            readout.intercept_ = (readout.intercept_ - slope @ scaler.mean_).astype(features.dtype)
+            readout.coef_ = (slope / unit).astype(features.dtype)
             self.readout_ = readout
             task.call_on_fit_task_end(estimator=self, X=scaled, y=y)
 
@@ -365,11 +372,8 @@ class SparseCNNClassifier(ClassifierMixin, _LevelsLearner, ImageEstimator):
 
     def _features(self, X):
         check_is_fitted(self)
-        dial = self._dial()
         x = self._read(X, reset=False)
-        solutions = self.hierarchy_.solutions(x, dial)
-        dial.warn(solutions, type(self).__name__)
-        return passed_up(self.hierarchy_.levels[-1], solutions[-1]).reshape(len(x), -1)
+        return self._dial().codes(self.hierarchy_, x, type(self).__name__).reshape(len(x), -1)
 
     def decision_function(self, X):
         """Logits of ``X``.

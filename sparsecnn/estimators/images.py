@@ -1,4 +1,4 @@
-"""How an ``X`` of any layout becomes a batch of images, and what every estimator here shares for it.
+"""How an ``X`` of any layout becomes a batch of images: what every estimator here shares.
 
 Rows, ``(n, h, w)`` and ``(n, c, h, w)`` are one thing: a batch ``(n, c, h, w)``. Knows nothing of
 sparse coding.
@@ -25,8 +25,6 @@ class ImageEstimator(CallbackSupportMixin, BaseEstimator):
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.input_tags.three_d_array = True
-        if tags.transformer_tags is not None:
-            tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
 
     def _stated_shape(self):
@@ -49,17 +47,21 @@ class ImageEstimator(CallbackSupportMixin, BaseEstimator):
 
 
 def _as_rows(X, estimator):
-    """``X`` flattened to rows if it has more than two dimensions, and the shape of a sample then."""
-    if isinstance(X, np.ma.MaskedArray):
-        as_float_array(X, "X", expected=_LAYOUTS)  # refuses, and says how to go on
+    """``X`` as rows if it has more than two dimensions, and the shape of a sample then."""
     if isinstance(X, list | tuple):
         X = np.asarray(X)
+    if isinstance(X, np.ma.MaskedArray) or _is_text(X):
+        as_float_array(X, "X", expected=_LAYOUTS)  # refuses, and says how to go on
     if len(getattr(X, "shape", ())) <= 2:
         return X, ()
     X = check_array(X, dtype=_FLOATS, allow_nd=True, estimator=estimator, input_name="X")
     if X.ndim > 4:
         raise InputError(f"X has {X.ndim} dimensions, shape {X.shape}; expected {_LAYOUTS}.")
     return X.reshape(len(X), -1), X.shape[1:]
+
+
+def _is_text(X):
+    return isinstance(X, np.ndarray) and X.dtype.kind in "SU"
 
 
 def _with_channels(layout):
@@ -127,8 +129,8 @@ def _misfit(X, layout, wanted, says):
     if shape == tuple(wanted):
         return (
             f"X has shape {shape}, but {says} {tuple(wanted)}: it is either {shape[0]} images of "
-            f"{shape[1]} x {shape[2]} with one channel, or one image of {shape[0]} channels without "
-            "batch axis. For one image pass X[None]; for several correct image_shape."
+            f"{shape[1]} x {shape[2]} with one channel, or one image of {shape[0]} channels "
+            "without batch axis. For one image pass X[None]; for several correct image_shape."
         )
     return (
         f"X has shape {shape}, samples read as (channels, height, width) = "

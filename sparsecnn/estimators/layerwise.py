@@ -85,7 +85,10 @@ def _pool_of(pool, dictionary):
 
 @dataclasses.dataclass(frozen=True)
 class Learned:
-    """A learned hierarchy, the training signals' codes in it, and how it went."""
+    """A learned hierarchy, the top codes of the training signals, and how it went.
+
+    The ``solutions`` keep their certificates but not their codes, which would fill the memory.
+    """
 
     hierarchy: Hierarchy
     solutions: tuple
@@ -111,19 +114,20 @@ class LayerwiseLearner:
         """
         dial, rng = self._dial(), as_generator(self.random_state)
         n_epochs = as_integer(self.n_epochs if n_epochs is None else n_epochs, "n_epochs")
-        levels, solutions, lessons = [], [], []
+        images, levels, solutions, lessons = x, [], [], []
         for plan in self._plans() if plans is None else plans:
             task = context.subcontext(task_name="level", max_subtasks=n_epochs)
-            task.call_on_fit_task_begin(estimator=self, X=x)
-            _check_contrast(x[rows], levels)
-            lesson = Lesson(self, task, plan, x[rows], levels, rng).run(n_epochs)
+            task.call_on_fit_task_begin(estimator=self, X=images)
+            check_contrast(x[rows], levels, f"level {len(levels)}")
+            lesson = Lesson(self, task, images, plan, x[rows], levels, rng).run(n_epochs)
             lessons.append(lesson)
             levels.append(lesson.level())
             if code:
-                solutions += Hierarchy(levels[-1:]).solutions(x, dial)
-                x = passed_up(levels[-1], solutions[-1])
+                (solution,) = Hierarchy(levels[-1:]).solutions(x, dial)
+                x = passed_up(levels[-1], solution)
+                solutions.append(dataclasses.replace(solution, codes=solution.codes[:0].copy()))
             stop = task.call_on_fit_task_end(
-                estimator=self, X=x, reconstruction_attributes=lambda: self._so_far(levels)
+                estimator=self, X=images, reconstruction_attributes=lambda: self._so_far(levels)
             )
             if stop or lesson.interrupted:
                 break
@@ -142,10 +146,14 @@ class LayerwiseLearner:
 
 
 class Lesson:
-    """The learning of one level: an epoch is a task of the callbacks."""
+    """The learning of one level: an epoch is a task of the callbacks.
 
-    def __init__(self, estimator, context, plan, x, below, rng):
-        self.estimator, self.context, self.plan = estimator, context, plan
+    Callbacks see the training ``images``, which is what an estimator fitted so far understands; the
+    level itself learns on ``x``, what the levels ``below`` pass up.
+    """
+
+    def __init__(self, estimator, context, images, plan, x, below, rng):
+        self.estimator, self.context, self.images, self.plan = estimator, context, images, plan
         self.x, self.below, self.rng = x, list(below), rng
         self.record = LearningRecord(plan.start(x, rng), np.array([]), 0)
         self.n_epochs_done, self.interrupted = 0, False
@@ -183,13 +191,13 @@ class Lesson:
 
     def _begin(self):
         self._epoch = self.context.subcontext(task_name="epoch")
-        self._epoch.call_on_fit_task_begin(estimator=self.estimator, X=self.x)
+        self._epoch.call_on_fit_task_begin(estimator=self.estimator, X=self.images)
 
     def _end(self, record):
         self.record, self.n_epochs_done = record, self.n_epochs_done + 1
         stop = self._epoch.call_on_fit_task_end(
             estimator=self.estimator,
-            X=self.x,
+            X=self.images,
             reconstruction_attributes=lambda: self.estimator._so_far([*self.below, self.level()]),
         )
         if not stop and self.n_epochs_done < self._n_epochs:
@@ -197,10 +205,16 @@ class Lesson:
         return stop
 
 
-def _check_contrast(x, levels):
-    if levels and not x.any():
+def check_contrast(codes, levels, reader):
+    """Refuse to go on above ``levels`` that pass up nothing but zeros.
+
+    Raises
+    ------
+    InputError
+    """
+    if levels and not codes.any():
         raise InputError(
-            f"level {len(levels) - 1} passes up only zeros, so level {len(levels)} has nothing to "
-            f"learn; expected codes of some size. Lower the rate of its prior, "
-            f"{levels[-1].prior!r}, or scale X up."
+            f"level {len(levels) - 1} passes up only zeros, so {reader} has nothing to learn; "
+            f"expected codes of some size. Lower the rate of its prior, {levels[-1].prior!r}, or "
+            "scale X up."
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sklearn.callback import with_callbacks
 
 from ..priors import Exponential
-from .coders import Coder
+from .coders import Coder, set_certificates
 from .layerwise import LayerwiseLearner, LevelPlan, conv_plan, dense_plan
 
 
@@ -43,7 +43,7 @@ class _OneLevelLearner(LayerwiseLearner, Coder):
         self._keep(self._learn(x, context, plans=plans, n_epochs=1, code=False))
         for name in ("gap_", "dual_gap_", "converged_", "n_iter_"):
             self.__dict__.pop(name, None)
-        context.call_on_fit_task_end(estimator=self, X=X)
+        context.call_on_fit_task_end(estimator=self, X=X, reconstruction_attributes={})
         return self
 
     def _fit(self, X):
@@ -52,9 +52,9 @@ class _OneLevelLearner(LayerwiseLearner, Coder):
         context.call_on_fit_task_begin(estimator=self, X=X)
         learned = self._learn(x, context)
         self._keep(learned)
-        self._certify(learned.solutions)
-        context.call_on_fit_task_end(estimator=self, X=X)
-        return learned.solutions
+        set_certificates(self, self._dial(), learned.solutions)
+        context.call_on_fit_task_end(estimator=self, X=X, reconstruction_attributes={})
+        return learned.top
 
     def _keep(self, learned):
         self.hierarchy_ = learned.hierarchy
@@ -80,7 +80,7 @@ class DictionaryLearner(_OneLevelLearner):
     init : {"random", "data"}
         First atoms: random directions, or samples.
     image_shape : None, "square", (height, width) or (channels, height, width)
-        What a row of ``X`` is; only the layout of the atoms in figures depends on it.
+        What a row of ``X`` is; the atoms span it whole, so it changes ``image_shape_`` only.
     steps : int or None
         For ``transform``. 1: the CNN layer ``prox(D^T x)``; k: as many FISTA iterations (ISTA for
         priors that are not convex); None: to ``tol``.

@@ -24,7 +24,12 @@ def _float_codes(codes, name="codes"):
             f"{name} is a masked array, whose mask a prior cannot honour. Use {name}.filled(0)."
         )
     if not array_api_compat.is_array_api_obj(codes):
-        codes = np.asarray(codes)
+        try:
+            codes = np.asarray(codes)
+        except (TypeError, ValueError) as error:
+            raise InputTypeError(
+                f"{name} cannot be read as an array ({error}); expected real numbers, batch first."
+            )
     xp = array_api_compat.array_namespace(codes)
     if not xp.isdtype(codes.dtype, "real floating"):
         if not xp.isdtype(codes.dtype, ("bool", "integral")):
@@ -386,9 +391,21 @@ def _check_unit(s):
         raise InputError(f"s is {s}; expected a positive number, the unit of the codes.")
 
 
+def check_same_shape(prior, first, second):
+    """Refuse two array parameters of a prior that are compared but differ in shape."""
+    a, b = np.shape(getattr(prior, first)), np.shape(getattr(prior, second))
+    if a and b and a != b:
+        raise InputError(
+            f"{type(prior).__name__}: {first} has shape {a} and {second} has shape {b}; expected "
+            "equal shapes, or a number for one of them."
+        )
+
+
 def _checked_step(step):
-    if isinstance(step, float | int | np.number):
+    if isinstance(step, numbers.Real):
         step = float(step)  # a plain number does not promote float32 codes
+    elif not array_api_compat.is_array_api_obj(step) or np.iscomplexobj(step):
+        raise InputTypeError(f"step is {step!r}; expected a positive number, or an array of them.")
     if not (step if isinstance(step, float) else np.min(np.asarray(step))) > 0:
         raise InputError(
             f"step is {_short(step)}; expected a positive number, such as 1 / lipschitz."

@@ -9,12 +9,12 @@ from __future__ import annotations
 import numpy as np
 
 from ..validation import InputError
-from .base import SeparablePrior
+from .base import SeparablePrior, check_same_shape
 
 
 def soft_threshold(xp, v, threshold):
     """``sign(v) max(|v| - threshold, 0)``, Bowren 2021 (orthogonal Laplace model)."""
-    return v - xp.clip(v, -threshold, threshold)
+    return xp.maximum(v - threshold, 0.0) + xp.minimum(v + threshold, 0.0)
 
 
 class Laplace(SeparablePrior):
@@ -46,7 +46,10 @@ class Laplace(SeparablePrior):
         """bool: whether the penalty belongs to an integrable density."""
         return bool(np.all(self.lam > 0))
 
-    is_sparse = is_proper
+    @property
+    def is_sparse(self):
+        """bool: whether an interval of inputs gives exact zeros."""
+        return bool(np.any(np.asarray(self.lam) > 0))
 
     def _value(self, xp, z, lam):
         return lam * xp.abs(z)
@@ -101,7 +104,7 @@ class Exponential(SeparablePrior):
         return lam * z
 
     def _prox(self, xp, v, step, lam):
-        return xp.clip(v - step * lam, 0.0, None)
+        return xp.maximum(v - step * lam, 0.0)
 
     def _partials(self, xp, v, step, z, lam):
         active = xp.astype(z > 0, v.dtype)
@@ -135,6 +138,7 @@ class AsymmetricLaplace(SeparablePrior):
 
     def __post_init__(self):
         super().__post_init__()
+        check_same_shape(self, "lam_minus", "lam_plus")
         if np.any(self.lam_minus + self.lam_plus < 0):
             raise InputError(
                 "AsymmetricLaplace: lam_minus + lam_plus is negative somewhere, so the penalty "
@@ -156,7 +160,7 @@ class AsymmetricLaplace(SeparablePrior):
         return xp.where(z < 0, -lam_minus * z, lam_plus * z)
 
     def _prox(self, xp, v, step, lam_minus, lam_plus):
-        return v - xp.clip(v, -step * lam_minus, step * lam_plus)
+        return xp.maximum(v - step * lam_plus, 0.0) + xp.minimum(v + step * lam_minus, 0.0)
 
     def _partials(self, xp, v, step, z, lam_minus, lam_plus):
         minus, plus = xp.astype(z < 0, v.dtype), xp.astype(z > 0, v.dtype)
@@ -189,7 +193,7 @@ class NonNegative(SeparablePrior):
         return xp.zeros_like(z)
 
     def _prox(self, xp, v, step):
-        return xp.clip(v, 0.0, None)
+        return xp.maximum(v, 0.0)
 
     def _partials(self, xp, v, step, z):
         return xp.astype(v > 0, v.dtype), {"step": xp.zeros_like(v)}
@@ -259,14 +263,14 @@ class HalfNormal(Gaussian):
     support = "nonnegative"
 
     def _prox(self, xp, v, step, alpha):
-        return xp.clip(v, 0.0, None) / (1 + step * alpha)
+        return xp.maximum(v, 0.0) / (1 + step * alpha)
 
     def _partials(self, xp, v, step, z, alpha):
         slope = xp.astype(v > 0, v.dtype) / (1 + step * alpha)
         return slope, {"alpha": -step * z * slope, "step": -alpha * z * slope}
 
     def _conjugate(self, xp, v, alpha):
-        return _quadratic_conjugate(xp, xp.clip(v, 0.0, None), alpha)
+        return _quadratic_conjugate(xp, xp.maximum(v, 0.0), alpha)
 
     def _domain(self, alpha):
         return -np.inf, super()._domain(alpha)[1]
@@ -323,7 +327,7 @@ class ElasticNet(SeparablePrior):
 
     def _prox(self, xp, v, step, lam, alpha):
         if self.nonnegative:
-            return xp.clip(v - step * lam, 0.0, None) / (1 + step * alpha)
+            return xp.maximum(v - step * lam, 0.0) / (1 + step * alpha)
         return soft_threshold(xp, v, step * lam) / (1 + step * alpha)
 
     def _partials(self, xp, v, step, z, lam, alpha):
@@ -335,7 +339,7 @@ class ElasticNet(SeparablePrior):
         }
 
     def _conjugate(self, xp, v, lam, alpha):
-        excess = xp.clip((v if self.nonnegative else xp.abs(v)) - lam, 0.0, None)
+        excess = xp.maximum((v if self.nonnegative else xp.abs(v)) - lam, 0.0)
         return _quadratic_conjugate(xp, excess, alpha)
 
     def _domain(self, lam, alpha):
@@ -365,6 +369,7 @@ class Uniform(SeparablePrior):
 
     def __post_init__(self):
         super().__post_init__()
+        check_same_shape(self, "low", "high")
         if not np.all(np.asarray(self.low) < np.asarray(self.high)):
             raise InputError(
                 f"Uniform: low is {self.low} and high is {self.high}; expected low < high "
@@ -451,7 +456,7 @@ class TruncatedExponential(SeparablePrior):
         }
 
     def _conjugate(self, xp, v, lam, high):
-        return high * xp.clip(v - lam, 0.0, None)
+        return high * xp.maximum(v - lam, 0.0)
 
     def _domain(self, lam, high):
         return -np.inf, np.inf

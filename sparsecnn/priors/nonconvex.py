@@ -83,10 +83,10 @@ class StudentT(_NonConvexPrior):
             return 1 + 2 * (c / bottom) * ((square - z**2) / bottom)
 
         # residual' = 0 at z^2 = (c - gamma^2) -+ sqrt(c (c - 4 gamma^2)); it increases outside
-        spread = xp.sqrt(c) * xp.sqrt(xp.clip(c - 4 * square, 0.0, None))
+        spread = xp.sqrt(c) * xp.sqrt(xp.maximum(c - 4 * square, 0.0))
         several = c > 4 * square
-        first = xp.where(several, xp.sqrt(xp.clip(c - square - spread, 0.0, None)), size)
-        second = xp.where(several, xp.sqrt(xp.clip(c - square + spread, 0.0, None)), zero)
+        first = xp.where(several, xp.sqrt(xp.maximum(c - square - spread, 0.0)), size)
+        second = xp.where(several, xp.sqrt(xp.maximum(c - square + spread, 0.0)), zero)
         lower = increasing_root(xp, residual, slope, zero, xp.minimum(first, size))
         upper = increasing_root(xp, residual, slope, xp.minimum(second, size), size)
         return xp.sign(v) * self._best(xp, size, 1.0, (c, square**0.5), (lower, upper))
@@ -217,8 +217,8 @@ class LogSum(_NonConvexPrior):
     def _prox(self, xp, v, step, lam, eps):
         size = xp.abs(v)
         inside = (size + eps) ** 2 - 4 * step * lam
-        root = 0.5 * (size - eps + xp.sqrt(xp.clip(inside, 0.0, None)))
-        candidate = xp.where(inside >= 0, xp.clip(root, 0.0, None), xp.zeros_like(v))
+        root = 0.5 * (size - eps + xp.sqrt(xp.maximum(inside, 0.0)))
+        candidate = xp.where(inside >= 0, xp.maximum(root, 0.0), xp.zeros_like(v))
         return xp.sign(v) * self._best(xp, size, step, (lam, eps), (xp.zeros_like(v), candidate))
 
     def _partials(self, xp, v, step, z, lam, eps):
@@ -452,7 +452,7 @@ class Lp(_NonConvexPrior):
 
         jump = xp.where(
             below,
-            power(2 * weight * xp.clip(1 - p, 0.0, None), 1 / xp.where(below, 2 - p, 1.0)),
+            power(2 * weight * xp.maximum(1 - p, 0.0), 1 / xp.where(below, 2 - p, 1.0)),
             zero,
         )
         at_zero = xp.where(

@@ -77,8 +77,8 @@ class GroupLaplace(Prior):
         batched = codes[None] if codes.ndim == 1 else codes
         if batched.shape[1] != self.groups.size:
             raise InputError(
-                f"{name} has {batched.shape[1]} atoms on axis 1, but groups labels "
-                f"{self.groups.size} atoms."
+                f"{name} has {batched.shape[1]} atoms on axis 1; expected {self.groups.size}, one "
+                "for each label in groups."
             )
         return xp, codes, batched
 
@@ -110,7 +110,7 @@ class GroupLaplace(Prior):
         norms = self._norms(xp, v)
         safe = xp.where(norms > 0, norms, xp.ones_like(norms))
         weights = self._weights(xp, norms)
-        gain = xp.clip(1 - step * weights / safe, 0.0, None)
+        gain = xp.maximum(1 - step * weights / safe, 0.0)
         return norms, safe, xp.where((norms == 0) & (weights > 0), xp.zeros_like(gain), gain)
 
     def _spread(self, xp, per_group):
@@ -186,7 +186,7 @@ class GroupLaplace(Prior):
             inner(start, start),
         )
         room = self._weights(xp, quadratic) ** 2 - constant
-        disc = xp.sqrt(xp.clip(linear**2 + quadratic * room, 0.0, None))
+        disc = xp.sqrt(xp.maximum(linear**2 + quadratic * room, 0.0))
         # largest t with |start + t direction| <= lam, in the form that does not cancel
         bottom = linear + disc
         fraction = xp.where(bottom > 0, room / xp.where(bottom > 0, bottom, 1.0), xp.inf)
@@ -265,11 +265,11 @@ class TopK(Prior):
 
 def _group_labels(groups):
     """Labels 0..n_groups-1 of the atoms, from labels or from index lists that partition them."""
-    ragged = hasattr(groups, "__len__") and len(groups) > 0 and np.ndim(groups[0]) > 0
-    if ragged:
-        members = [np.asarray(g, dtype=int) for g in groups]
-        every = np.concatenate(members)
-        if not np.array_equal(np.sort(every), np.arange(every.size)):
+    if isinstance(groups, list | tuple) and groups and all(map(_is_sequence, groups)):
+        members = [np.asarray(g) for g in groups]
+        whole = all(g.ndim == 1 and g.dtype.kind in "iu" for g in members)
+        every = np.concatenate(members) if whole else np.empty(0)
+        if not whole or not np.array_equal(np.sort(every), np.arange(every.size)):
             raise InputError(
                 "GroupLaplace(groups=...) is a list of index lists that does not use each atom "
                 "0..n_atoms-1 exactly once; expected a partition, or one label per atom."
@@ -278,7 +278,10 @@ def _group_labels(groups):
         for g, indices in enumerate(members):
             labels[indices] = g
     else:
-        labels = np.asarray(groups)
+        try:
+            labels = np.asarray(groups)
+        except ValueError:  # ragged
+            labels = np.empty(0)
         if labels.ndim != 1 or labels.size == 0 or labels.dtype.kind not in "iu":
             raise InputError(
                 f"GroupLaplace(groups=...) is {groups!r}; expected a non-empty 1-D array of "
@@ -287,3 +290,7 @@ def _group_labels(groups):
         labels = np.unique(labels, return_inverse=True)[1].reshape(-1)
     labels.setflags(write=False)
     return labels
+
+
+def _is_sequence(value):
+    return hasattr(value, "__len__") and not isinstance(value, str | bytes)

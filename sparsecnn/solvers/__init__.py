@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 from typing import NamedTuple
 
-from .base import Checkpoint, Solution, Solver
+from ..validation import as_integer, as_number
+from .base import Checkpoint, Solution, Solver, check_problem
 from .coordinate_descent import CoordinateDescent
 from .forward import ForwardTransform, Orthogonal
 from .lca import LCA
@@ -46,6 +47,7 @@ def default_solver(problem):
     Choice
         ``solver`` and ``reason``.
     """
+    check_problem(problem)
     masked = problem.mask is not None and not problem.mask.all()
     if problem.dictionary.is_orthonormal and not masked:
         return Choice(Orthogonal(), "the dictionary is orthonormal, so one step is the exact code")
@@ -90,6 +92,9 @@ def solve(problem, *, tol=1e-6, max_iter=None, start=None):
     >>> sc.solve(problem, tol=1e-9).codes.round(4)
     array([[0.8, 0. ]])
     """
+    as_number(tol, "tol", minimum=0.0)  # also where one step needs neither
+    if max_iter is not None:
+        as_integer(max_iter, "max_iter")
     solver = default_solver(problem).solver
     if not isinstance(solver, Orthogonal):
         solver = dataclasses.replace(

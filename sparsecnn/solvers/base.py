@@ -125,10 +125,7 @@ class Solver:
         ------
         InputError
         """
-        if not isinstance(problem, SparseCodingProblem):
-            raise InputTypeError(
-                f"problem is {problem!r}; expected SparseCodingProblem(x, dictionary, prior)."
-            )
+        check_problem(problem)
 
     def solve(self, problem, start=None):
         """Run until every sample is certified to ``tol`` or ``max_iter`` iterations are spent.
@@ -339,6 +336,19 @@ def _warn(solution):
         ConvergenceWarning,
         stacklevel=3,
     )
+
+
+def check_problem(problem):
+    """Refuse anything that is not a problem.
+
+    Raises
+    ------
+    InputTypeError
+    """
+    if not isinstance(problem, SparseCodingProblem):
+        raise InputTypeError(
+            f"problem is {problem!r}; expected SparseCodingProblem(x, dictionary, prior)."
+        )
 
 
 def refuse_unbounded(problem, solver):

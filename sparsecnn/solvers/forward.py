@@ -6,7 +6,7 @@ import dataclasses
 
 import numpy as np
 
-from ..validation import InputError
+from ..validation import InputError, InputTypeError
 from .base import Solver
 
 _GOLDEN = (np.sqrt(5) - 1) / 2
@@ -45,6 +45,12 @@ class ForwardTransform(Solver):
     tol = 1e-6
     max_iter = 1
     warns = False
+
+    def __post_init__(self):
+        if not isinstance(self.calibrate, bool):
+            raise InputTypeError(
+                f"ForwardTransform(calibrate=...) is {self.calibrate!r}; expected True or False."
+            )
 
     def iterates(self, problem, start):
         codes = problem.prior.prox(problem.projections())
