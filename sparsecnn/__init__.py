@@ -54,7 +54,7 @@ _HOME = {
 #: submodules that are public as they stand: ``sparsecnn.regions.count(...)``
 _SUBMODULES = ("regions",)
 
-__all__ = sorted((*_HOME, *_SUBMODULES))
+__all__ = sorted(_HOME)
 
 
 def __getattr__(name):

@@ -6,10 +6,10 @@ import math
 
 import numpy as np
 import pytest
+from tolerances import ARCCOS, AREAS, PIECEWISE_SLOPE, ROUNDING
 
 import sparsecnn as sc
 from sparsecnn.regions import tropical
-from tolerances import DERIVATIVE, ROUNDING
 
 
 def test_sampling_never_exceeds_the_exact_count(scale):
@@ -22,8 +22,8 @@ def test_sampling_never_exceeds_the_exact_count(scale):
             )
             assert found.sampled <= exact == sc.regions.count(network, (1, 1, 3)).exact
             best = max(best, found.sampled)
-        if d <= 2:
-            assert best == exact  # so few cells are all fat for one of three networks
+        if d == 1:
+            assert best == exact  # two lines cut the plane into four sectors, all fat
 
 
 def test_coverage_says_what_sampling_missed():
@@ -114,7 +114,7 @@ def test_the_subgradient_of_a_tropical_layer_is_its_slope(kind):
     ):  # fmt: skip
         direction = rng.standard_normal(values.shape)
         change = ((moved(step * direction) - moved(-step * direction)) * dy).sum() / (2 * step)
-        assert abs(change - (slope * direction).sum()) < DERIVATIVE * (1 + abs(change))
+        assert abs(change - (slope * direction).sum()) < PIECEWISE_SLOPE * (1 + abs(change))
 
 
 def test_tropical_units_split_the_space_like_simplices():
@@ -154,15 +154,15 @@ def test_tropical_networks_can_be_sliced():
     weights = rng.dirichlet(np.ones(3), size=5000)
     keys = sc.regions.pattern_keys(network, np.einsum("nk,kchw->nchw", weights, points))
     assert np.isin(keys, result.keys).all()
-    assert abs(result.areas.sum() - 0.5) < 1e-9
+    assert abs(result.areas.sum() - 0.5) < AREAS
 
 
 def test_equal_inputs_have_feature_kernel_one_and_tangent_kernel_depth_plus_one():
     x = np.random.default_rng(7).standard_normal((4, 8))
     for sizes in [(2,), (2, 2), (2, 2, 2)]:
         rfk, ntk = sc.regions.hierarchical_kernels(x, x, sizes)
-        assert np.abs(np.diag(rfk) - 1).max() < 1e-7  # arccos near 1 loses half the digits
-        assert np.abs(np.diag(ntk) - len(sizes) - 1).max() < 1e-7
+        assert np.abs(np.diag(rfk) - 1).max() < ARCCOS
+        assert np.abs(np.diag(ntk) - len(sizes) - 1).max() < ARCCOS
 
 
 @pytest.mark.parametrize(
@@ -176,7 +176,7 @@ def test_the_tangent_kernel_of_orthogonal_patches(sizes, value):
 def test_kernels_are_positive_semidefinite():
     x = np.random.default_rng(8).standard_normal((20, 8))
     for kernel in sc.regions.hierarchical_kernels(x, x, (2, 2)):
-        assert np.linalg.eigvalsh(kernel).min() > -1e-7
+        assert np.linalg.eigvalsh(kernel).min() > -ARCCOS
 
 
 def test_predicted_learning_curve_exponents():

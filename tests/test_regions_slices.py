@@ -7,12 +7,10 @@ import math
 
 import numpy as np
 import pytest
+from tolerances import AREAS, NETWORK_VALUE, TIE
 
 import sparsecnn as sc
 from sparsecnn.regions import polygons
-
-#: areas are sums of up to a million polygons' areas in double precision
-AREA = 1e-9
 
 
 def pooled_network(rng):
@@ -46,7 +44,7 @@ def test_regions_tile_the_plane_and_contain_every_sampled_pattern(fuse, scale):
     network = pooled_network(rng)
     points = rng.normal(size=(3, 1, 8, 8))
     result = sc.regions.plane_slice(network, points, fuse_pools=fuse)
-    assert abs(result.areas.sum() - 0.5) < AREA
+    assert abs(result.areas.sum() - 0.5) < AREAS
     assert result.areas.min() > 0
     assert len(np.unique(result.keys)) == result.n_regions > 1000
     weights = rng.dirichlet(np.ones(3), size=scale(20_000, 200_000))
@@ -71,7 +69,7 @@ def test_the_network_is_affine_on_every_polygon():
     for corners in result.polygons[:300]:
         middle = outputs(corners.mean(axis=0)[None])
         average = outputs(corners).mean(axis=0)
-        assert np.abs(middle - average).max() < 1e-9  # values below 1e2, sums of hundreds of terms
+        assert np.abs(middle - average).max() < NETWORK_VALUE
 
 
 def test_two_classes_tie_on_the_decision_boundary():
@@ -82,7 +80,7 @@ def test_two_classes_tie_on_the_decision_boundary():
     assert len(middles) > 10 and len(np.unique(result.labels)) > 1
     scores = network.forward(result.origin + np.einsum("nk,kchw->nchw", middles, result.basis))[0]
     top = np.sort(scores, axis=1)
-    assert np.abs(top[:, -1] - top[:, -2]).max() < 1e-7
+    assert np.abs(top[:, -1] - top[:, -2]).max() < TIE
 
 
 def test_a_plane_through_a_dense_network_agrees_with_linear_programs():
@@ -147,7 +145,7 @@ def test_a_trained_network_around_three_digits(data_folder):
     network, digits = mnist_network(data_folder), mnist_digits(data_folder)
     box = ((0.3, 0.3), (0.36, 0.36))
     result = sc.regions.plane_slice(network, digits, box)
-    assert abs(result.areas.sum() - 0.06**2) < AREA
+    assert abs(result.areas.sum() - 0.06**2) < AREAS
     uv = np.random.default_rng(0).uniform(*box, size=(5_000, 2))
     inputs = digits[0] + np.einsum("nk,kchw->nchw", uv, digits[1:] - digits[0])
     assert np.isin(sc.regions.pattern_keys(network, inputs), result.keys).all()
@@ -157,7 +155,7 @@ def test_a_trained_network_around_three_digits(data_folder):
 def test_the_plane_through_three_digits_holds_every_pattern_a_million_samples_meet(data_folder):
     network, digits = mnist_network(data_folder), mnist_digits(data_folder)
     result = sc.regions.plane_slice(network, digits)
-    assert abs(result.areas.sum() - 0.5) < AREA
+    assert abs(result.areas.sum() - 0.5) < AREAS
     assert len(result.decision_boundary) > 0
     rng = np.random.default_rng(0)
     for _ in range(200):

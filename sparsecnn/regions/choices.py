@@ -125,13 +125,18 @@ def pattern_keys(network, points, *, fuse_pools=True):
     """
     points = as_float_array(points, "points", expected="inputs, batch first")
     work = as_choices(stages(network, points.shape[1:]), fuse_pools)
-    values, keys = points.reshape(len(points), -1), np.zeros(len(points), dtype=np.uint64)
+    flat = points.reshape(len(points), -1)
+    return np.concatenate([_keys(work, flat[k : k + 200]) for k in range(0, len(flat), 200)])
+
+
+def _keys(work, values):
+    """Keys of some flat inputs, few enough for the processor's cache."""
+    keys = np.zeros(len(values), dtype=np.uint64)
     for depth, stage in enumerate(work):
         if isinstance(stage, Affine):
             values = stage.apply(values)
             continue
-        winner = first_largest(stage, values)
-        k = np.arange(len(stage.source))
+        winner, k = first_largest(stage, values), np.arange(len(stage.source))
         keys += codes(depth, k, winner).sum(axis=1, dtype=np.uint64)
         values = values[np.arange(len(values))[:, None], stage.source[k, winner]]
         values = values * stage.slope[k, winner] + stage.constant[k, winner]
