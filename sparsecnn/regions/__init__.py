@@ -6,7 +6,7 @@ published formulas, bounds and samples stay in separate fields of ``RegionCount`
 """
 
 from .choices import pattern_keys
-from .constructions import folding_network, zigzag_network
+from .constructions import folding_network, random_network, zigzag_network
 from .enumeration import count, linear_regions
 from .inequalities import conv_bounds, dense_bounds
 from .kernels import effective_dimension, hierarchical_kernels, learning_curve_exponent
@@ -44,6 +44,7 @@ __all__ = [
     "paper_network",
     "pattern_keys",
     "plane_slice",
+    "random_network",
     "sample",
     "zigzag_network",
 ]

@@ -13,6 +13,34 @@ from ..validation import InputError, as_generator, as_number
 from .inequalities import _as_widths, _layer_models
 
 
+def random_network(input_shape, layers, *, random_state=None):
+    """Return convolutional ReLU layers with Gaussian weights and biases.
+
+    Parameters
+    ----------
+    input_shape : tuple of int
+        ``(channels, height, width)``.
+    layers : sequence of dict
+        As for `conv_bounds`: ``n_filters``, ``kernel_size`` and optionally ``stride``.
+    random_state : None, int or Generator
+
+    Returns
+    -------
+    Network
+        Weights of variance ``2 / fan_in``, standard normal biases.
+    """
+    rng, parts = as_generator(random_state), []
+    for model in _layer_models(input_shape, layers):
+        geometry = model.geometry
+        if geometry.dilation != (1, 1) or any(map(any, geometry.pads)):
+            raise InputError("layers: expected no padding and no dilation in a random network.")
+        shape = (model.n_filters, geometry.input_shape[0], *geometry.kernel_size)
+        filters = rng.standard_normal(shape) * np.sqrt(2 / geometry.n_taps)
+        bias = rng.standard_normal(model.n_filters)
+        parts += [Conv2D(filters, bias, geometry.stride), Activation("relu")]
+    return Network(parts)
+
+
 def folding_network(input_shape, layers, *, scale=1000.0, random_state=0):
     """Return a convolutional network that reaches Theorem 5's lower bound inside the unit cube.
 

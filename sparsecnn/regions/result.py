@@ -6,6 +6,7 @@ Exact values, published formulas, bounds and samples never share a field.
 from __future__ import annotations
 
 import dataclasses
+import math
 
 from ..validation import InputError
 
@@ -45,7 +46,7 @@ class RegionCount:
     def summary(self):
         """Return the count as a few lines of text, one per known field."""
         lines = [
-            f"{name:<8} {value:,}"
+            f"{name:<8} {_readable(value)}"
             for name in ("exact", "formula", "lower", "upper", "sampled")
             if (value := getattr(self, name)) is not None
         ]
@@ -56,3 +57,14 @@ class RegionCount:
     def to_dict(self):
         """Return the fields as a plain dictionary."""
         return {**dataclasses.asdict(self), "assumptions": list(self.assumptions)}
+
+
+def _readable(value):
+    """A count in full, or its first digits and power of ten beyond 24 digits."""
+    if value < 10**24:
+        return f"{value:,}"
+    power = int((value.bit_length() - 1) * math.log10(2))  # at most one too small
+    lead = value // 10 ** (power - 3)
+    if lead >= 10_000:
+        lead, power = lead // 10, power + 1
+    return f"{lead / 1000:.3f}e+{power} (all digits: the attribute, or to_dict())"

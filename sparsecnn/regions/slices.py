@@ -35,7 +35,7 @@ class RegionSlice:
     keys : uint64 array of shape (n_regions,)
         A hash of each region's pattern; see ``pattern_keys``.
     labels : int array of shape (n_regions,)
-        Largest output at the polygon's middle.
+        Largest output at the polygon's middle; zeros unless the network ends with an affine layer.
     decision_boundary : array of shape (n_segments, 2, 2)
         Segments along which two largest outputs are equal.
     origin, basis : arrays of the input's shape, and (2, *shape)
@@ -183,7 +183,8 @@ def plane_slice(network, plane, box=None, *, input_shape=None, fuse_pools=True):
         corners[None], np.array([len(corners)]), np.zeros(1, dtype=np.uint64), base,
         np.zeros((0, len(base))), np.zeros((1, 0, 3)),
     )  # fmt: skip
-    finished = [_finish(final) for final in _cut_all(work, chunk)]
+    classes = isinstance(work[-1], Affine)  # scores of classes, not another hidden layer
+    finished = [_finish(final, classes) for final in _cut_all(work, chunk)]
     vertices, sizes = polygons.stack([part[:2] for part in finished])
     keys, labels, boundary = (np.concatenate([part[k] for part in finished]) for k in (2, 3, 4))
     return RegionSlice(vertices, sizes, keys, labels, boundary, origin, basis, corners)
@@ -415,8 +416,11 @@ def _picked(stage, chunk, outputs, best):
     return picked
 
 
-def _finish(chunk):
+def _finish(chunk, classes):
     """Labels at the middles and the segments where two largest outputs are equal."""
+    if not classes:
+        none = np.zeros(len(chunk), dtype=int)
+        return chunk.vertices, chunk.sizes, chunk.keys, none, np.zeros((0, 2, 2))
     outputs = np.arange(len(chunk.base))
     middle = polygons.centres(chunk.vertices, chunk.sizes)
     points = np.column_stack([middle, np.ones(len(middle))])
