@@ -138,9 +138,8 @@ def draw(samples, cut):
     )
     right.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
     for name, (x, y) in enumerate(cut.domain):
-        side, below = ("right", "left")[int(x == 0)], int(y == 0)
-        right.text(x, y + (-0.02 if below else 0.02), f"digit {name}", fontsize=9, color=INK,
-                   ha=side, va=("bottom", "top")[below])  # fmt: skip
+        side, height = ("left", y - 0.02) if x == 0 else ("right", y - 0.02)
+        right.text(x + 0.06 * y, height, f"digit {name}", fontsize=9, color=INK, ha=side, va="top")
     right.set_axis_off()
     dress(right, f"{cut.n_regions:,} regions between three digits", "", "")
     return figure

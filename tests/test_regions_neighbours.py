@@ -58,6 +58,25 @@ def test_pieces_on_an_interval_have_the_cauchy_expectation(scale):
     assert abs(np.mean(pieces) - expected) < 4 * error
 
 
+def test_depth_adds_no_pieces_on_average(scale):
+    means = []
+    for widths in [(64,), (32, 32), (16,) * 4, (8,) * 8]:
+        rng, pieces = np.random.default_rng(2), []
+        for _ in range(scale(40, 400)):
+            layers, size = [], 1
+            for width in widths:
+                weights = rng.standard_normal((width, size)) * math.sqrt(2 / size)
+                layers += [sc.Linear(weights, 0.3 * rng.standard_normal(width)),
+                           sc.Activation("relu")]  # fmt: skip
+                size = width
+            pieces.append(sc.regions.line_slice(layers, [-1.0], [1.0]).n_regions)
+        means.append(np.mean(pieces))
+    expected = sc.regions.expected_on_interval(64, -1, 1, 0.3 / math.sqrt(2))
+    error = 2.6 / math.sqrt(scale(40, 400))  # sd of a sum of 64 coins with p = 0.87
+    assert abs(means[0] - expected) < 4 * error
+    assert means == sorted(means, reverse=True)  # 56.7, 54.0, 50.2, 37.9 in the reference
+
+
 def test_expected_pieces_of_a_he_network_of_64_neurons():
     expected = sc.regions.expected_on_interval(64, -1, 1, 0.3 / math.sqrt(2))
     assert round(expected, 2) == 56.48

@@ -322,3 +322,15 @@ def test_the_prime_field_and_the_integers_agree_on_given_weights():
         field = arrangement.modular.from_integers(rows)
         fast = arrangement.characteristic_counts(field, 9, generic_offsets=False)
         assert fast == arrangement.rational_counts(rows, 9)
+
+
+def test_two_processes_count_what_one_counts():
+    rng = np.random.default_rng(17)
+    layers = [sc.Linear(rng.standard_normal((8, 3)), rng.standard_normal(8)),
+              sc.Activation("relu"),
+              sc.Linear(rng.standard_normal((6, 8)), rng.standard_normal(6)),
+              sc.Activation("relu")]  # fmt: skip
+    alone = sc.regions.count(layers, (3,))
+    assert sc.regions.count(layers, (3,), n_jobs=2) == alone
+    small = sc.regions.zigzag_network((3, 3))
+    assert sc.regions.count(small, (1,), n_jobs=2).exact == 16

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 
+import joblib
 import numpy as np
 
 from ..validation import InputError, as_float_array, as_integer
@@ -66,18 +67,24 @@ def linear_regions(network, input_shape, domain=None, *, limit=None):
     Cells
         With ``points`` inside the regions and ``functions`` the network's output on them.
     """
+    work, first = _start(network, input_shape, domain)
+    yield from _refine(work, (0, 0, first), np.inf if limit is None else limit)
+
+
+def _start(network, input_shape, domain):
+    """The stages, and the domain as one cell."""
     work = stages(network, input_shape)
     n = int(np.prod(input_shape))
     box = _box(domain, n)
     rows, start = _box_rows(box, n)
     identity = np.concatenate([np.eye(n), np.zeros((n, 1))], axis=1)
     first = Cells(rows[None], start[None], identity[None], np.zeros((1, 0), dtype=np.int8))
-    yield from _refine(work, first, np.inf if limit is None else limit)
+    return work, first
 
 
-def _refine(work, batch, limit):
+def _refine(work, item, limit):
     """Work off a stack of (stage, next decision, cells), the deepest first."""
-    stack, found = [(0, 0, batch)], 0
+    stack, found = [item], 0
     while stack:
         index, neuron, batch = stack.pop()
         known = found + len(batch) + sum(len(rest) for _, _, rest in stack)
@@ -93,13 +100,33 @@ def _refine(work, batch, limit):
         elif index == len(work):
             found += len(batch)
             yield batch
-        elif isinstance(work[index], Affine):
-            lifted = dataclasses.replace(batch, functions=work[index].lift(batch.functions))
-            stack.append((index + 1, 0, lifted))
-        elif isinstance(work[index], Bend):
-            stack.append(_bend_step(index, neuron, batch, work[index]))
         else:
-            stack.append(_winner_step(index, neuron, batch, work[index]))
+            stack.append(_step(work, index, neuron, batch))
+
+
+def _step(work, index, neuron, batch):
+    """One affine layer, or one decision of a stage."""
+    stage = work[index]
+    if isinstance(stage, Affine):
+        return index + 1, 0, dataclasses.replace(batch, functions=stage.lift(batch.functions))
+    return (_bend_step if isinstance(stage, Bend) else _winner_step)(index, neuron, batch, stage)
+
+
+def _count_in_parallel(work, batch, limit, n_jobs):
+    """Cut until there are cells for every process, then count below each share of them."""
+    item = (0, 0, batch)
+    while item[0] < len(work) and len(item[2]) < 16 * n_jobs:
+        item = _step(work, *item)
+    index, neuron, batch = item
+    shares = [(index, neuron, batch.part(slice(k, None, 4 * n_jobs))) for k in range(4 * n_jobs)]
+    totals = joblib.Parallel(n_jobs=n_jobs)(
+        joblib.delayed(_count_below)(work, share, limit) for share in shares if len(share[2])
+    )
+    return sum(totals)
+
+
+def _count_below(work, item, limit):
+    return sum(len(batch) for batch in _refine(work, item, limit))
 
 
 def _split(batch, functions):
@@ -190,7 +217,7 @@ def _box_rows(box, n):
     return np.concatenate(walls), (low + high) / 2
 
 
-def count(network, input_shape, domain=None, *, limit=None):
+def count(network, input_shape, domain=None, *, limit=None, n_jobs=1):
     """Count the linear regions of a network with given weights.
 
     A region is a maximal open set of inputs on which every activation stays on one piece and every
@@ -205,7 +232,9 @@ def count(network, input_shape, domain=None, *, limit=None):
     domain : (low, high), optional
         A box, scalars or arrays of the input's shape; the whole space by default.
     limit : int, optional
-        Largest number of cells or sets to list.
+        Largest number of cells or sets to list (in each process).
+    n_jobs : int
+        Processes that share the cells, where cells are listed.
 
     Returns
     -------
@@ -230,7 +259,8 @@ def count(network, input_shape, domain=None, *, limit=None):
         _refuse_hopeless(work[: bends[0] + 1], input_shape, limit)
     if domain is None and len(bends) == 1 and isinstance(work[bends[0]], Bend):
         return _count_one_layer(work[: bends[0] + 1], input_shape, limit)
-    return _count_cells(network, input_shape, domain, work, limit)
+    n_jobs = as_integer(n_jobs, "n_jobs")
+    return _count_cells(network, input_shape, domain, work, limit, n_jobs)
 
 
 def _refuse_hopeless(work, input_shape, limit):
@@ -268,14 +298,17 @@ def _count_one_layer(work, input_shape, limit):
     return RegionCount(exact, None, exact, exact, None, method, assumes)
 
 
-def _count_cells(network, input_shape, domain, work, limit):
+def _count_cells(network, input_shape, domain, work, limit, n_jobs):
     n = int(np.prod(input_shape))
     widths = [len(s.thresholds) * s.thresholds.shape[1] for s in work if isinstance(s, Bend)]
     upper = serra_upper(n, widths) if widths and len(widths) == _bent(work) else None
     found = 0
     try:
-        for batch in linear_regions(network, input_shape, domain, limit=limit):
-            found += len(batch)
+        if n_jobs > 1:
+            found = _count_in_parallel(*_start(network, input_shape, domain), limit, n_jobs)
+        else:
+            for batch in linear_regions(network, input_shape, domain, limit=limit):
+                found += len(batch)
     except KeyboardInterrupt:
         return RegionCount(lower=found, upper=upper, method="interrupted; regions found so far")
     where = "the whole space" if domain is None else "the box"
