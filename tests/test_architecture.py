@@ -1,17 +1,13 @@
-"""The order of the house: who imports whom, how long things are, who prints, what names mean."""
+"""The order of the house: who imports whom, how long things are, who prints."""
 
 import ast
 import configparser
 import functools
 import graphlib
-import importlib
 import io
 import pathlib
 import pkgutil
-import subprocess
-import sys
 import tokenize
-import types
 
 import grimp
 import pytest
@@ -165,63 +161,3 @@ def test_nothing_is_called_utils():
 @pytest.mark.parametrize("path", SOURCES, ids=name_of)
 def test_a_module_opens_with_what_it_is_about(path):
     assert ast.get_docstring(tree(path))
-
-
-# -- names ----------------------------------------------------------------------------------
-def test_public_names_are_things_and_not_modules_after_every_module_was_imported():
-    """With lazy names, a module called like a public function would hide the function."""
-    for name in MODULES:
-        if not name.endswith("__main__"):
-            importlib.import_module(name)
-    shadowed = [name for name in sc.__all__ if isinstance(getattr(sc, name), types.ModuleType)]
-    assert shadowed == []
-    assert all(callable(getattr(sc, name)) for name in sc.__all__)
-
-
-def test_public_names_are_not_modules_whichever_module_is_imported_first():
-    """The same in fresh interpreters: the name is asked for before, and after, its module."""
-    code = (
-        "import importlib, types, sparsecnn as sc\n"
-        "for name in sc.__all__:\n"
-        "    importlib.import_module('sparsecnn.' + sc._HOME[name])\n"
-        "    assert not isinstance(getattr(sc, name), types.ModuleType), name\n"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
-
-
-def test_a_public_class_says_where_it_lives_and_lives_there():
-    for name in sc.__all__:
-        home = importlib.import_module(f"sparsecnn.{sc._HOME[name]}")
-        assert getattr(home, name) is getattr(sc, name)
-
-
-def test_an_unknown_public_name_is_an_attribute_error():
-    with pytest.raises(AttributeError, match="no attribute 'Laplacian'"):
-        sc.Laplacian
-
-
-def test_the_listing_of_the_package_has_every_public_name():
-    assert set(sc.__all__) <= set(dir(sc))
-    assert sc.__all__ == sorted(set(sc.__all__))
-
-
-# -- the distribution -----------------------------------------------------------------------
-def test_the_packages_that_are_installed_are_the_packages_on_disk():
-    parsed = configparser.ConfigParser()
-    parsed.read(ROOT / "setup.cfg")
-    listed = parsed["options"]["packages"].split()
-    on_disk = [
-        ".".join(p.parent.relative_to(ROOT).parts) for p in SOURCES if p.name == "__init__.py"
-    ]
-    assert listed == sorted(on_disk)
-
-
-def test_data_files_that_are_installed_exist():
-    parsed = configparser.ConfigParser()
-    parsed.read(ROOT / "setup.cfg")
-    for package, patterns in parsed["options.package_data"].items():
-        for pattern in patterns.split():
-            assert list((ROOT / pathlib.Path(*package.split("."))).glob(pattern)), (
-                package,
-                pattern,
-            )

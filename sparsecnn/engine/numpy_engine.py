@@ -44,11 +44,10 @@ class NumpyEngine:
         matrix = np.ascontiguousarray(filters.reshape(len(filters), -1).T)
         for rows, plan in _blocks(geometry, len(codes), codes.dtype):
             plan.clear()
+            staged = plan.staged_codes(codes[rows])
             for r, q, columns in plan.chunks():
                 block = plan.products[q]
-                block.reshape(len(filters), q, -1, plan.n)[...] = codes[
-                    rows, :, r : r + q
-                ].transpose(1, 2, 3, 0)
+                block.reshape(len(filters), q, -1, plan.n)[...] = staged[:, r : r + q]
                 np.matmul(matrix, block, out=columns)
                 plan.add(columns, r, q)
             plan.store(out[rows])
@@ -61,12 +60,11 @@ class NumpyEngine:
         )
         for rows, plan in _blocks(geometry, len(x), x.dtype):
             plan.load(x[rows])
+            staged = plan.staged_codes(codes[rows])
             for r, q, columns in plan.chunks():
                 plan.fill(columns, r, q)
                 block = plan.products[q]
-                block.reshape(len(total), q, -1, plan.n)[...] = codes[rows, :, r : r + q].transpose(
-                    1, 2, 3, 0
-                )
+                block.reshape(len(total), q, -1, plan.n)[...] = staged[:, r : r + q]
                 total += block @ columns.T
         return total.reshape(geometry.filters_shape)
 
@@ -115,14 +113,21 @@ class _Plan:
         self.columns = {q: np.empty((depth, q * ow * n), dtype=dtype) for q in heights}
         self.products = {q: np.empty((n_filters, q * ow * n), dtype=dtype) for q in heights}
         self._six = {q: c.reshape(channels, kh, kw, q, ow, n) for q, c in self.columns.items()}
+        self._code_stage = _stage(geometry.out_shape, n, dtype)
+        self._image_stage = _stage(geometry.in_shape, n, dtype)
         self._wraps = _wrapped_runs(height, bottom), _wrapped_runs(width, right)
 
     def chunks(self):
         for r, q in self._starts:
             yield r, q, self.columns[q]
 
+    def staged_codes(self, codes):
+        self._code_stage[...] = codes
+        return self._code_stage.transpose(1, 2, 3, 0)
+
     def load(self, x):
-        self.inner[...] = x.transpose(1, 2, 3, 0)
+        self._image_stage[...] = x
+        self.inner[...] = self._image_stage.transpose(1, 2, 3, 0)
         if self.geometry.circular:
             for to, size in self._wraps[0]:
                 self.padded[:, to : to + size] = self.padded[:, :size]
@@ -162,6 +167,18 @@ class _Plan:
             self.padded[:, :, :left] = 0
         if right:
             self.padded[:, :, -right:] = 0
+
+
+def _stage(shape, n, dtype):
+    """Room for ``n`` samples that are about to be transposed.
+
+    Samples a power of two apart would all fall into the same few cache lines when one number of
+    each is read in turn; a few numbers of padding between them make the transposition ten times as
+    fast.
+    """
+    size = int(np.prod(shape))
+    padded = size + 16 if size % 128 == 0 else size
+    return np.empty((n, padded), dtype=dtype)[:, :size].reshape(n, *shape)
 
 
 def _wrapped_runs(size, after):
