@@ -266,6 +266,16 @@ def test_a_hopeless_count_is_refused_with_its_estimate():
     assert any("formula left out" in text for text in huge.assumptions)
 
 
+def test_an_interrupted_count_returns_formula_and_bounds(monkeypatch):
+    def interrupted(*args, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sc.regions.LayerArchitecture, "counts", interrupted)
+    result = sc.regions.architecture((1, 3, 3), 2, 2)
+    assert (result.exact, result.formula, result.lower, result.upper) == (None, 256, 4, 256)
+    assert "interrupted" in result.summary()
+
+
 def test_bad_arguments_are_refused_by_name():
     with pytest.raises(sc.InputTypeError, match="input_shape"):
         sc.regions.architecture(9, 2, 2)

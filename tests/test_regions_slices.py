@@ -123,6 +123,12 @@ def test_bad_planes_are_refused():
         sc.regions.plane_slice(network, (np.zeros(2), np.eye(2)), (1, -1))
 
 
+def test_a_slice_beyond_the_limit_is_refused():
+    rng = np.random.default_rng(1)
+    with pytest.raises(sc.regions.TooLarge, match="more than 500 regions"):
+        sc.regions.plane_slice(pooled_network(rng), rng.normal(size=(3, 1, 8, 8)), limit=500)
+
+
 def mnist_network(folder):
     parts = np.load(folder / "weights" / "mnist_cntk.npz")
     dense = parts["Parameter193"].reshape(256, 10).T

@@ -3,6 +3,11 @@
 ``architecture`` counts a layer at generic weights, ``count`` a given network, ``plane_slice`` cuts
 a plane exactly, ``conv_bounds`` and ``dense_bounds`` bound what cannot be counted. Exact numbers,
 published formulas, bounds and samples stay in separate fields of ``RegionCount``.
+
+Regions are those of the activation pattern: every neuron's piece and every max-pool window's first
+winner. Average pools and dense layers bend nothing; an L2 pool is curved and refused. Out of scope,
+as systems of their own: graph convolutions, domain-decomposition training, networks turned into
+graph networks, polynomial and shape-tailored networks, approximation rates of residual networks.
 """
 
 from .choices import pattern_keys

@@ -232,7 +232,7 @@ def theorem5_lower(models, layers):
     for model in models[:-1]:
         size = math.prod(model.geometry.output_size) * channels
         value *= (model.n_filters // channels) ** size
-    return value
+    return max(value, 1)
 
 
 def theorem5_upper(models):

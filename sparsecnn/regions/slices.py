@@ -17,9 +17,12 @@ from ..validation import InputError, InputTypeError, as_float_array
 from . import polygons
 from .choices import ON_LINE, as_choices, at_candidates, codes, is_top
 from .piecewise import Affine, stages
+from .result import TooLarge
 
 #: polygons that are cut together
 CHUNK = 500
+#: polygons of one slice: some ten minutes and five gigabytes
+LARGEST_SLICE = 5_000_000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -146,7 +149,9 @@ class _Chunk:
         return values
 
 
-def plane_slice(network, plane, box=None, *, input_shape=None, fuse_pools=True):
+def plane_slice(
+    network, plane, box=None, *, input_shape=None, fuse_pools=True, limit=LARGEST_SLICE
+):
     """Cut a piece of a plane exactly into the linear regions of a network.
 
     Parameters
@@ -163,10 +168,17 @@ def plane_slice(network, plane, box=None, *, input_shape=None, fuse_pools=True):
     fuse_pools : bool
         Whether ReLU and a max-pool behind it count as one maximum of the window and zero (regions
         of what reaches the output), or every neuron's own sign counts too.
+    limit : int
+        Largest number of polygons.
 
     Returns
     -------
     RegionSlice
+
+    Raises
+    ------
+    TooLarge
+        When more than ``limit`` polygons are certain, with how much of the domain is done.
 
     Examples
     --------
@@ -184,7 +196,7 @@ def plane_slice(network, plane, box=None, *, input_shape=None, fuse_pools=True):
         np.zeros((0, len(base))), np.zeros((1, 0, 3)),
     )  # fmt: skip
     classes = isinstance(work[-1], Affine)  # scores of classes, not another hidden layer
-    finished = [_finish(final, classes) for final in _cut_all(work, chunk)]
+    finished = [_finish(final, classes) for final in _cut_all(work, chunk, limit)]
     vertices, sizes = polygons.stack([part[:2] for part in finished])
     keys, labels, boundary = (np.concatenate([part[k] for part in finished]) for k in (2, 3, 4))
     return RegionSlice(vertices, sizes, keys, labels, boundary, origin, basis, corners)
@@ -219,15 +231,23 @@ def _plane(plane, box):
     return origin.astype(np.float64), basis.astype(np.float64), corners
 
 
-def _cut_all(work, chunk):
+def _cut_all(work, chunk, limit):
     """Yield finished chunks, working off a stack of chunks, the deepest first.
 
     With each chunk go the outputs whose choice varies over it, and those that still cut polygons.
     """
-    stack = [(0, None, None, chunk)]
+    stack, done, area = [(0, None, None, chunk)], 0, 0.0
+    whole = polygons.areas(chunk.vertices).sum()
     while stack:
         depth, varying, active, chunk = stack.pop()
+        known = done + len(chunk) + sum(len(item[3]) for item in stack)
+        if known > limit:  # every unfinished polygon holds a region
+            raise TooLarge(
+                f"more than {limit:,} regions are certain after {area / whole:.1%} of the plane's "
+                "piece. Take a smaller box, or raise the limit."
+            )
         if depth == len(work):
+            done, area = done + len(chunk), area + polygons.areas(chunk.vertices).sum()
             yield chunk
             continue
         stage = work[depth]
