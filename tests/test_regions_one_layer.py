@@ -212,6 +212,8 @@ def test_every_method_agrees_on_random_architectures(scale):
         rows = [tuple(row) for row in np.column_stack([normals, bias]).tolist()]
         deletion = sum(arrangement.rational_counts(rows, model.geometry.n_pixels))
         assert deletion == independent, description
+        cells = sc.regions.linear_regions((normals / 1e6, bias / 1e6), (normals.shape[1],))
+        assert sum(map(len, cells)) == independent, description
         assert model.lower() <= independent <= formula, description
         if model.geometry.is_one_dimensional:
             assert independent == formula, description
