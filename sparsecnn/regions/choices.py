@@ -89,11 +89,18 @@ def codes(depth, outputs, winners):
 
 
 def at_candidates(stage, values_of, outputs):
-    """Deciding functions of the candidates of some outputs: (candidates, n_points, outputs)."""
+    """Deciding functions of the candidates of some outputs: (candidates, outputs, n_points).
+
+    ``values_of(units)`` gives the current layer's values, (len(units), n_points).
+    """
     source = stage.source[outputs].T
     units, place = np.unique(source, return_inverse=True)
-    values = values_of(units).T[place.reshape(source.shape)].transpose(0, 2, 1)
-    return values * stage.gain[outputs].T[:, None] + stage.level[outputs].T[:, None]
+    values = values_of(units)[place.reshape(source.shape)]
+    if (stage.gain[outputs] != 1).any():
+        values *= stage.gain[outputs].T[..., None]
+    if stage.level[outputs].any():
+        values += stage.level[outputs].T[..., None]
+    return values
 
 
 def is_top(values):
@@ -104,8 +111,8 @@ def is_top(values):
 
 def first_largest(stage, values):
     """The chosen candidate of every output, from the current layer's values: (n, n_outputs)."""
-    everything = np.arange(len(stage.source))
-    return is_top(at_candidates(stage, lambda units: values[:, units], everything)).argmax(axis=0)
+    everything, by_unit = np.arange(len(stage.source)), np.ascontiguousarray(values.T)
+    return is_top(at_candidates(stage, by_unit.__getitem__, everything)).argmax(axis=0).T
 
 
 def as_choices(work, fuse_pools):

@@ -136,16 +136,17 @@ class _Chunk:
         return points, first // v, back.reshape(n, v)
 
     def at_corners(self, units):
-        """Values of some units at the distinct corners, (n_corners, len(units))."""
+        """Values of some units at the distinct corners, (len(units), n_corners)."""
         points, owner, _ = self.corners
         return self.at(units, points, owner)
 
     def at(self, units, points, owner):
-        """Values of some units at points ``(u, v, 1)`` of the polygons ``owner``."""
-        values = points @ self.base[units].T
+        """Values of some units at points ``(u, v, 1)`` of the polygons ``owner``, a row a unit."""
+        values = self.base[units] @ points.T
         if self.change.shape[1]:
-            change = np.einsum("pcx,px->pc", self.change[owner], points)
-            values += change @ self.columns[:, units]
+            columns = self.columns[:, units]
+            change = np.einsum("pcx,px->cp", self.change[owner], points)
+            values += columns.T @ change
         return values
 
 
@@ -284,30 +285,30 @@ def _halves(chunk):
 def _open_outputs(stage, chunk, varying, active):
     """Outputs whose choice is not the same on the whole chunk, or not on every polygon of it.
 
-    Third, which polygons the latter may cut: (n_polygons, outputs).
+    Third, which polygons the latter may cut: (outputs, n_polygons).
     """
     if varying is None:
         varying = active = np.arange(len(stage.source))
     back = chunk.corners[2]
-    differ, cutting, cuts = [varying[:0]], [varying[:0]], [np.zeros((len(back), 0), dtype=bool)]
+    differ, cutting, cuts = [varying[:0]], [varying[:0]], [np.zeros((0, len(back)), dtype=bool)]
     for part in np.array_split(varying, max(1, len(varying) * len(back) // 100_000)):
         if len(part):
             top = is_top(at_candidates(stage, chunk.at_corners, part))
-            mixed = (top != top[:, :1]).any(axis=(0, 1))  # of equal functions the first stays first
+            mixed = (top != top[..., :1]).any(axis=(0, 2))  # of equal functions the first stays
             differ.append(part[mixed])
             still = np.flatnonzero(mixed & np.isin(part, active))
-            split = ~_on_all_corners(top[:, :, still], back).any(axis=0)
-            crossing = split.any(axis=0)
+            split = ~_on_all_corners(top[:, still], back).any(axis=0)
+            crossing = split.any(axis=1)
             cutting.append(part[still][crossing])
-            cuts.append(split[:, crossing])
-    return np.concatenate(differ), np.concatenate(cutting), np.concatenate(cuts, axis=1)
+            cuts.append(split[crossing])
+    return np.concatenate(differ), np.concatenate(cutting), np.concatenate(cuts)
 
 
 def _on_all_corners(top, back):
-    """Candidates that are largest at all corners of a polygon: (candidates, polygons, outputs)."""
-    result = top[:, back[:, 0]]
+    """Candidates that are largest at all corners of a polygon: (candidates, outputs, polygons)."""
+    result = top[..., back[:, 0]]
     for corner in back.T[1:]:
-        result &= top[:, corner]
+        result &= top[..., corner]
     return result
 
 
@@ -315,14 +316,14 @@ def _cut_by(stage, chunk, outputs, cuts):
     """Cut by one open output after the other, until done or the chunk has doubled."""
     limit = 2 * CHUNK
     for k, output in enumerate(outputs):
-        which = np.flatnonzero(cuts[:, k])
+        which = np.flatnonzero(cuts[k])
         part = chunk.part(which)
         points = np.concatenate([part.vertices, np.ones((*part.vertices.shape[:2], 1))], axis=2)
         values = points @ part.functions(stage.source[output]).transpose(0, 2, 1)
         chunk, origin = _cut_polygons(
             chunk, which, values * stage.gain[output] + stage.level[output]
         )
-        cuts = cuts[origin]
+        cuts = cuts[:, origin]
         if len(chunk) > limit:
             return chunk, outputs[k + 1 :]
     return chunk, outputs[:0]
@@ -403,9 +404,9 @@ def _choose(stage, depth, chunk, varying):
     points = np.column_stack([middle, np.ones(len(middle))])
     k, owner = np.arange(len(stage.source)), np.arange(len(chunk))
     first = at_candidates(stage, lambda units: chunk.at(units, points[:1], owner[:1]), k)
-    best = is_top(first)[:, 0].argmax(axis=0)
+    best = is_top(first)[..., 0].argmax(axis=0)
     own = at_candidates(stage, lambda units: chunk.at(units, points, owner), varying)
-    own = is_top(own).argmax(axis=0)
+    own = is_top(own).argmax(axis=0).T
     keys = chunk.keys + codes(depth, k, best).sum(dtype=np.uint64)
     keys += codes(depth, varying, own).sum(axis=1, dtype=np.uint64)
     keys -= codes(depth, varying, best[varying]).sum(dtype=np.uint64)
@@ -444,12 +445,11 @@ def _finish(chunk, classes):
     outputs = np.arange(len(chunk.base))
     middle = polygons.centres(chunk.vertices, chunk.sizes)
     points = np.column_stack([middle, np.ones(len(middle))])
-    change = (chunk.change * points[:, None]).sum(axis=2)
-    labels = (points @ chunk.base.T + change @ chunk.columns).argmax(axis=1)
+    labels = chunk.at(outputs, points, np.arange(len(chunk))).argmax(axis=0)
     segments = np.zeros((0, 2, 2))
     if len(outputs) > 1:
-        top = is_top(chunk.at_corners(outputs).T)[:, :, None]
-        split = ~_on_all_corners(top, chunk.corners[2]).any(axis=0)[:, 0]
+        top = is_top(chunk.at_corners(outputs))[:, None]
+        split = ~_on_all_corners(top, chunk.corners[2]).any(axis=0)[0]
         if split.any():
             segments = _boundary(chunk.part(np.flatnonzero(split)))
     return chunk.vertices, chunk.sizes, chunk.keys, labels, segments
@@ -458,7 +458,7 @@ def _finish(chunk, classes):
 def _boundary(chunk):
     """Edges of the decision cells along which the runner-up ties, each once."""
     n_outputs = len(chunk.base)
-    values = chunk.at_corners(np.arange(n_outputs))[chunk.corners[2]]
+    values = chunk.at_corners(np.arange(n_outputs)).T[chunk.corners[2]]
     cut, _ = _cut_polygons(chunk, np.arange(len(chunk)), values)
     points = polygons.centres(cut.vertices, cut.sizes)
     functions = cut.functions(np.arange(n_outputs))
