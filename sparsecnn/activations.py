@@ -59,7 +59,8 @@ def _clip(low, high):
 
 
 def _leaky_relu(xp, x, slope=0.01):
-    return xp.where(x > 0, x, slope * x), xp.where(x > 0, 1.0, slope) + 0 * x
+    one = xp.ones_like(x)
+    return xp.where(x > 0, x, slope * x), xp.where(x > 0, one, slope * one)
 
 
 def _elu(alpha=1.0, scale=1.0):

@@ -549,8 +549,9 @@ def check_layer(layer, x, *, n_directions=4, random_state=0):
 
         _compare_directions(layer, name, np.asarray(grads[name]), moved, rng, n_directions)
     _check_two_forwards(layer, x, rng)
-    single = layer.forward(x.astype(np.float32))[0]
-    _require(single.dtype == np.float32, layer, "float32 is not kept", got=single.dtype)
+    single, pullback = layer.forward(x.astype(np.float32))
+    kept = single.dtype, pullback(np.ones_like(single))[0].dtype
+    _require(kept == (np.float32, np.float32), layer, "float32 is not kept", y_and_dx=kept)
 
 
 def _compare_directions(layer, name, gradient, function, rng, n_directions):

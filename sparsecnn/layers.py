@@ -85,7 +85,7 @@ class Conv2D(Layer):
         )
 
     def forward(self, x):
-        _check_channels(x, 4, self.filters.shape[1], "Conv2D", "(n, n_channels, height, width)")
+        x = _checked_input(x, self, 4, "(n, n_channels, height, width)", self.filters.shape[1])
         engine = engine_for(x)
         geometry = ConvGeometry.of(x.shape[2:], self.filters.shape, self.stride, self.padding)
         filters = self._oriented(self.filters).astype(x.dtype, copy=False)
@@ -136,7 +136,7 @@ class Linear(Layer):
         return Linear(merged["weights"], merged.get("bias"))
 
     def forward(self, x):
-        _check_channels(x, 2, self.weights.shape[1], "Linear", "(n, n_inputs)")
+        x = _checked_input(x, self, 2, "(n, n_inputs)", self.weights.shape[1])
         weights = self.weights.astype(x.dtype, copy=False)
         y = x @ weights.T
         if self.bias is not None:
@@ -188,6 +188,7 @@ class Activation(Layer):
         return Activation(dataclasses.replace(self.prior, **params)) if params else self
 
     def forward(self, x):
+        x = _checked_input(x, self)
         if self._function is not None:
             y, slope = self._function(array_api_compat.array_namespace(x), x)
             return y, lambda dy: (dy * slope, {})
@@ -213,7 +214,7 @@ class _Pool(Layer):
         self.stride = self.size if stride is None else as_pair(stride, "stride")
 
     def _windows(self, x):
-        _check_channels(x, 4, None, type(self).__name__, "(n, n_channels, height, width)")
+        x = _checked_input(x, self, 4, "(n, n_channels, height, width)")
         if x.shape[2] < self.size[0] or x.shape[3] < self.size[1]:
             raise InputError(
                 f"{type(self).__name__}: x has {x.shape[2]}x{x.shape[3]} pixels, fewer than the "
@@ -222,8 +223,8 @@ class _Pool(Layer):
             )
         return engine_for(x).windows(x, self.size, self.stride)
 
-    def _scatter(self, values, x):
-        return engine_for(x).scatter_windows(values, x.shape, self.stride)
+    def _scatter(self, values, shape):
+        return engine_for(values).scatter_windows(values, shape, self.stride)
 
     def __repr__(self):
         stride = "" if self.stride == self.size else f", stride {self.stride}"
@@ -245,11 +246,12 @@ class MaxPool(_Pool):
         windows = self._windows(x)
         flat = windows.reshape(*windows.shape[:4], -1)
         first = flat.argmax(axis=-1)[..., None]
+        shapes = x.shape, windows.shape, flat.shape  # all that is kept of those arrays
 
         def pullback(dy):
-            values = np.zeros(flat.shape, dtype=dy.dtype)
+            values = np.zeros(shapes[2], dtype=dy.dtype)
             np.put_along_axis(values, first, dy[..., None], axis=-1)
-            return self._scatter(values.reshape(windows.shape), x), {}
+            return self._scatter(values.reshape(shapes[1]), shapes[0]), {}
 
         return np.take_along_axis(flat, first, axis=-1)[..., 0], pullback
 
@@ -267,13 +269,13 @@ class AveragePool(_Pool):
 
     def forward(self, x):
         windows = self._windows(x)
-        count = self.size[0] * self.size[1]
+        count, shape, spread = self.size[0] * self.size[1], x.shape, windows.shape
 
         def pullback(dy):
-            values = np.broadcast_to(dy[..., None, None] / count, windows.shape)
-            return self._scatter(values, x), {}
+            values = np.broadcast_to(dy[..., None, None] / count, spread)
+            return self._scatter(values, shape), {}
 
-        return windows.mean(axis=(4, 5), dtype=x.dtype), pullback
+        return windows.mean(axis=(4, 5)), pullback
 
 
 class L2Pool(_Pool):
@@ -295,7 +297,7 @@ class L2Pool(_Pool):
 
         def pullback(dy):
             gain = np.divide(dy, y, out=np.zeros_like(dy), where=y > 0)
-            return self._scatter(windows * gain[..., None, None], x), {}
+            return self._scatter(windows * gain[..., None, None], x.shape), {}
 
         return y, pullback
 
@@ -323,14 +325,24 @@ def _checked_bias(bias, n_outputs):
     return bias
 
 
-def _check_channels(x, ndim, channels, layer, expected):
-    if not hasattr(x, "shape") or len(x.shape) != ndim:
+def _checked_input(x, layer, ndim=None, expected="an array", channels=None):
+    """``x`` in a real floating dtype, which the weights follow; integers become float64."""
+    owner = type(layer).__name__
+    if not array_api_compat.is_array_api_obj(x) or ndim not in (None, x.ndim):
         raise InputError(
-            f"{layer}: x has shape {getattr(x, 'shape', None)}; expected {expected}, batch first. "
+            f"{owner}: x has shape {getattr(x, 'shape', None)}; expected {expected}, batch first. "
             "Use numpy.asarray and add missing axes, or put Flatten() before a Linear layer."
         )
     if channels is not None and x.shape[1] != channels:
         raise InputError(
-            f"{layer}: x has {x.shape[1]} on axis 1, shape {tuple(x.shape)}; expected "
+            f"{owner}: x has {x.shape[1]} on axis 1, shape {tuple(x.shape)}; expected "
             f"{channels}, {expected}."
         )
+    xp = array_api_compat.array_namespace(x)
+    if xp.isdtype(x.dtype, ("bool", "integral")):
+        return xp.astype(x, xp.float64)
+    if not xp.isdtype(x.dtype, "real floating"):
+        raise InputTypeError(
+            f"{owner}: x has dtype {x.dtype}; expected real numbers. Use x.real or x.astype(float)."
+        )
+    return x

@@ -331,3 +331,42 @@ def test_other_dtypes_are_twins_with_the_same_geometry():
         assert single.atoms.dtype == np.float32 and single.code_shape == d.code_shape
         assert d.astype(np.float64) is d and d.astype(np.float32) is single
         assert abs(single.lipschitz - d.lipschitz) <= SINGLE_EIGENVALUE * (1 + d.lipschitz)
+
+
+# -- batches --------------------------------------------------------------------------------
+BATCHED = pytest.mark.parametrize(
+    "dictionary", [sc.Dictionary.random(5, 4, 0), sc.ConvDictionary.haar((4, 4))], ids=repr
+)
+
+
+def _calls(dictionary):
+    """Each method that reads a batch: its argument, the shape of a sample, the call."""
+    signals, codes = np.ones((2, *dictionary.signal_shape)), np.ones((2, *dictionary.code_shape))
+    return [
+        ("x", signals, dictionary.analyze),
+        ("codes", codes, dictionary.synthesize),
+        ("signals", signals, lambda s: dictionary.atom_gradient(s, codes)),
+        ("codes", codes, lambda z: dictionary.atom_gradient(signals, z)),
+    ]
+
+
+@BATCHED
+def test_integers_are_float64_and_complex_numbers_are_refused(dictionary):
+    for name, batch, call in _calls(dictionary.astype(np.float32)):
+        for kind in (np.uint8, int, bool):
+            result = call(batch.astype(kind))
+            assert result.dtype == np.float64
+            np.testing.assert_array_equal(result, call(batch))
+        for kind in (complex, str):
+            with pytest.raises(sc.InputTypeError, match=f"^{name} "):
+                call(batch.astype(kind))
+
+
+@BATCHED
+def test_a_sample_without_batch_axis_and_a_wrong_width_are_refused_with_both_shapes(dictionary):
+    for name, batch, call in _calls(dictionary):
+        for wrong in (batch[0], np.ones((*batch.shape[:-1], 7)), batch[None]):
+            with pytest.raises(sc.InputError) as caught:
+                call(wrong)
+            assert f"{name} has shape {wrong.shape}" in str(caught.value)
+            assert f"(n_samples, {str(batch.shape[1:]).strip('(),')})" in str(caught.value)

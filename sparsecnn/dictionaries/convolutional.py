@@ -14,6 +14,7 @@ from . import filter_bank, transforms
 from .dense import (
     as_image_batch,
     check_atom_scale,
+    check_batch,
     orthonormal_tolerance,
     random_patches,
     unit_rows,
@@ -56,8 +57,8 @@ class ConvDictionary:
         Measured on those same Gram entries. Orthonormal *filters* do not make an orthonormal
         dictionary when copies overlap.
     gram_deviation : float
-        Spectral norm of ``D^T D - I``; exact when codes or pixels number at most 2,000 or the grid
-        is periodic, otherwise to a relative 1e-6 (Lanczos).
+        Spectral norm of ``D^T D - I``; exact when codes or pixels number at most 2,000 or on a
+        periodic grid that the stride divides, otherwise to a relative 1e-6 (Lanczos).
 
     Examples
     --------
@@ -97,8 +98,8 @@ class ConvDictionary:
         padding="valid",
         random_state=None,
     ):
-        """Random orthonormal filters; the default stride (the kernel size) makes the dictionary
-        orthonormal too.
+        """Random orthonormal filters; with valid padding the default stride (the kernel size)
+        makes the dictionary orthonormal too.
         """
         kernel = as_pair(kernel_size, "kernel_size")
         n_atoms, n_channels = as_integer(n_atoms, "n_atoms"), as_integer(n_channels, "n_channels")
@@ -114,7 +115,9 @@ class ConvDictionary:
 
     @classmethod
     def dct(cls, kernel_size, image_shape, *, n_channels=1, stride=None, padding="valid"):
-        """All DCT patches of ``kernel_size``; orthonormal at the default stride, that size."""
+        """All DCT patches of ``kernel_size``; at the default stride, that size, the dictionary is
+        orthonormal with valid padding.
+        """
         k = as_integer(kernel_size, "kernel_size")
         return cls(
             transforms.dct_filters(k, n_channels),
@@ -125,15 +128,17 @@ class ConvDictionary:
 
     @classmethod
     def haar(cls, image_shape, *, n_channels=1):
-        """The four 2 x 2 Haar filters per channel at stride 2: an orthonormal dictionary."""
+        """The four 2 x 2 Haar filters per channel at stride 2, periodic: orthonormal for even
+        heights and widths.
+        """
         return cls(
             transforms.wavelet_filters(transforms.HAAR, n_channels), image_shape, 2, "circular"
         )
 
     @classmethod
     def daubechies4(cls, image_shape, *, n_channels=1):
-        """The four 4 x 4 Daubechies-4 filters per channel at stride 2, periodic: orthonormal
-        although they overlap.
+        """The four 4 x 4 Daubechies-4 filters per channel at stride 2, periodic: orthonormal for
+        even heights and widths, although they overlap.
         """
         return cls(
             transforms.wavelet_filters(transforms.DAUBECHIES4, n_channels),
@@ -180,7 +185,7 @@ class ConvDictionary:
     def synthesize(self, codes, out=None):
         """Signals ``D z``: ``(n, n_atoms, out_h, out_w) -> (n, n_channels, height, width)``."""
         engine = engine_for(codes)
-        codes = self._batch(codes, "codes", self.code_shape)
+        codes = check_batch(codes, "codes", self.code_shape)
         return engine.synthesize(self.geometry, codes, self.filters, out=out)
 
     def analyze(self, x, out=None):
@@ -188,24 +193,15 @@ class ConvDictionary:
         out_w)``.
         """
         engine = engine_for(x)
-        x = self._batch(x, "x", self.signal_shape)
+        x = check_batch(x, "x", self.signal_shape)
         return engine.analyze(self.geometry, x, self.filters, out=out)
 
     def atom_gradient(self, signals, codes):
         """Gradient of ``<signals, synthesize(codes)>`` in the filters, shape of ``filters``."""
         engine = engine_for(codes)
-        signals = self._batch(signals, "signals", self.signal_shape)
-        codes = self._batch(codes, "codes", self.code_shape)
+        signals = check_batch(signals, "signals", self.signal_shape)
+        codes = check_batch(codes, "codes", self.code_shape)
         return engine.filter_gradient(self.geometry, signals, codes)
-
-    def _batch(self, array, name, shape):
-        """``array`` in a floating dtype, refused unless it is a batch of ``shape``."""
-        if array.ndim != 4 or tuple(array.shape[1:]) != shape:
-            raise InputError(
-                f"{name} has shape {tuple(array.shape)}; expected (n_samples, "
-                f"{', '.join(map(str, shape))}). Reshape it, or build the dictionary for this size."
-            )
-        return array if array.dtype.kind == "f" else array.astype(self.filters.dtype)
 
     def with_atoms(self, filters):
         """The same geometry with other filters."""

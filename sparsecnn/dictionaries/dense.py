@@ -121,17 +121,18 @@ class Dictionary:
     # -- the contract ------------------------------------------------------------------------
     def synthesize(self, codes, out=None):
         """Signals ``D z``: ``(n_samples, n_atoms) -> (n_samples, n_features)``."""
-        return np.matmul(codes, self.atoms, out=out)
+        return np.matmul(check_batch(codes, "codes", self.code_shape), self.atoms, out=out)
 
     def analyze(self, x, out=None):
         """Projections ``D^T x``: ``(n_samples, n_features) -> (n_samples, n_atoms)``, the adjoint
         of ``synthesize``.
         """
-        return np.matmul(x, self.atoms.T, out=out)
+        return np.matmul(check_batch(x, "x", self.signal_shape), self.atoms.T, out=out)
 
     def atom_gradient(self, signals, codes):
         """Gradient of ``<signals, synthesize(codes)>`` in the atoms, shape of ``atoms``."""
-        return codes.T @ signals
+        signals = check_batch(signals, "signals", self.signal_shape)
+        return check_batch(codes, "codes", self.code_shape).T @ signals
 
     def with_atoms(self, atoms):
         """The same kind of dictionary with other atoms."""
@@ -187,6 +188,22 @@ class Dictionary:
 def orthonormal_tolerance(atoms):
     """Largest Gram entry that counts as rounding: 1e-10 for float64 atoms, 1e-5 for float32."""
     return 1e-10 if atoms.dtype == np.float64 else 1e-5
+
+
+def check_batch(array, name, shape):
+    """``array`` in float32 or float64, refused unless it is a batch of samples of ``shape``."""
+    if type(array) is not np.ndarray or array.dtype not in (np.float64, np.float32):
+        array = as_float_array(array, name, expected=_batch_of(shape), finite=False)
+    if array.shape[1:] != shape:
+        raise InputError(
+            f"{name} has shape {array.shape}; expected {_batch_of(shape)}. Reshape it (a single "
+            f"sample is {name}[None]), or build the dictionary for this size."
+        )
+    return array
+
+
+def _batch_of(shape):
+    return f"(n_samples, {', '.join(map(str, shape))})"
 
 
 def check_atom_scale(atoms, name):
