@@ -17,6 +17,8 @@ from .validation import ConvergenceWarning, InputError, as_generator
 _ROUNDING = 1e-9
 #: central differences with step 1e-5: truncation 1e-10 times a third derivative, rounding 1e-11
 _STEP, _DERIVATIVE = 1e-5, 1e-5
+#: largest number of codes for which a Gram matrix is formed
+_GRAM_CODES = 1500
 
 
 class ContractError(AssertionError):
@@ -51,7 +53,8 @@ def check_prior(prior, code_shape=None, *, n_points=40, steps=(0.3, 1.0, 2.5), r
     No candidate point (grid along each coefficient, neighbours, zero, the input) may have a lower
     ``1/2 ||v - z||^2 + step phi(z)`` than the prox; the prox is monotone, and firmly non-expansive
     if the prior is convex; then also ``phi(z) + phi*(u) = <u, z>`` holds at ``u = (v - z) / step``
-    (Moreau); ``prox_vjp`` equals central differences away from kinks; ``scaled`` is the same prior
+    (Moreau), so ``conjugate``, ``conjugate_inside``, ``dual_domain`` and ``feasible_fraction`` must
+    be there; ``prox_vjp`` equals central differences away from kinks; ``scaled`` is the same prior
     in other units; values are per sample; inputs stay untouched; float32 stays float32.
 
     Parameters
@@ -193,16 +196,12 @@ def _check_monotone(prior, v, step, z):
 
 def _check_conjugate(prior, v, step, z):
     u = (v - z) / step
-    try:
-        at_u = getattr(prior, "conjugate_inside", prior.conjugate)(u)
-        bound, fraction = prior.conjugate(v), prior.feasible_fraction(0 * v, v)
-    except NotImplementedError:
-        raise ContractError(f"{prior!r}: convex, but without conjugate or feasible_fraction.")
-    if hasattr(prior, "dual_domain"):
-        low, high = prior.dual_domain(u)
-        room = np.minimum(u - low, high - u) + _ROUNDING * (1 + np.abs(u))
-        i = int(np.argmin(room.reshape(len(u), -1).min(axis=1)))
-        _require((room[i] >= 0).all(), prior, "dual_domain lacks (v - z) / step", v=v[i], u=u[i])
+    low, high = _dual_side(prior, "dual_domain", u)
+    at_u, bound = _dual_side(prior, "conjugate_inside", u), _dual_side(prior, "conjugate", v)
+    fraction = _dual_side(prior, "feasible_fraction", 0 * v, v)
+    room = np.minimum(u - low, high - u) + _ROUNDING * (1 + np.abs(u))
+    i = int(np.argmin(room.reshape(len(u), -1).min(axis=1)))
+    _require((room[i] >= 0).all(), prior, "dual_domain lacks (v - z) / step", v=v[i], u=u[i])
     value, pairing = prior.value(z), _inner(u, z)
     good = _close(value + at_u, pairing, _ROUNDING, 1 + np.abs(value) + _inner(v, v))
     i = int(np.argmin(good))
@@ -216,6 +215,15 @@ def _check_conjugate(prior, v, step, z):
     _require(in_range, prior, "feasible_fraction leaves [0, 1]", got=fraction)
     if np.isfinite(prior.conjugate(0 * v)).all():
         _check_fraction(prior, v, np.asarray(fraction))
+
+
+def _dual_side(prior, method, *arguments):
+    try:
+        return getattr(prior, method)(*arguments)
+    except (AttributeError, NotImplementedError) as error:
+        raise ContractError(
+            f"{prior!r}: convex, but without {method}, which the duality gap needs."
+        ) from error
 
 
 def _check_fraction(prior, v, fraction):
@@ -328,12 +336,12 @@ def _check_predicates(prior, v, z):
 
 
 # -- dictionaries ---------------------------------------------------------------------------
-def check_dictionary(dictionary, *, n_samples=3, max_codes=1500, random_state=0):
+def check_dictionary(dictionary, *, n_samples=3, random_state=0):
     """Check adjointness, linearity and every measured attribute of a dictionary.
 
     ``<analyze(x), z> = <x, synthesize(z)>``; ``lipschitz`` is not below the largest Gram
     eigenvalue; ``mutual_coherence``, ``is_orthonormal`` and ``gram_deviation`` agree with an
-    explicit Gram matrix (when there are at most ``max_codes`` codes); ``atom_gradient`` is the
+    explicit Gram matrix (when there are at most 1500 codes); ``atom_gradient`` is the
     gradient of ``<signals, synthesize(codes)>`` in the atoms.
 
     Parameters
@@ -341,8 +349,6 @@ def check_dictionary(dictionary, *, n_samples=3, max_codes=1500, random_state=0)
     dictionary : Dictionary or ConvDictionary
     n_samples : int
         Number of random signals and codes.
-    max_codes : int
-        Largest number of codes for which the Gram matrix is formed.
     random_state : None, int or Generator
 
     Raises
@@ -369,7 +375,7 @@ def check_dictionary(dictionary, *, n_samples=3, max_codes=1500, random_state=0)
     size = 1 + np.abs(gradient).sum()
     good = _close(got, wanted, 1e-12, size)
     _require(good, d, "atom_gradient is not the gradient", gradient=got, differences=wanted)
-    if int(np.prod(d.code_shape)) <= max_codes:
+    if int(np.prod(d.code_shape)) <= _GRAM_CODES:
         _check_measurements(d)
 
 

@@ -234,7 +234,7 @@ def plot_accuracy(comparison, ax=None):
     noises = list(comparison.readouts[0].accuracy)
     for noise, colour in zip(noises, _colours(noises)[::-1], strict=True):
         accuracy = np.array([row.accuracy[noise] for row in comparison.readouts])
-        spread = np.sqrt(accuracy * (1 - accuracy) / len(next(iter(comparison.gaps.values()))))
+        spread = standard_error(comparison, accuracy)
         low, high, steps = accuracy - spread, accuracy + spread, range(len(accuracy))
         label = "clean" if noise == 0 else f"noise {noise:g}"
         ax.fill_between(steps, 100 * low, 100 * high, color=colour, alpha=0.12, lw=0)
@@ -243,6 +243,12 @@ def plot_accuracy(comparison, ax=None):
     _label_lines(ax)
     _dress(ax, "what the codes are worth", "", "accuracy of the readout (%)")
     return ax
+
+
+def standard_error(comparison, accuracy):
+    """Binomial standard error of accuracies on the images of a comparison, as fractions."""
+    n_images = len(next(iter(comparison.gaps.values())))
+    return np.sqrt(accuracy * (1 - accuracy) / n_images)
 
 
 # -- codes and the images they draw -----------------------------------------------------------
@@ -475,13 +481,13 @@ def _log_ticks(ax, low, high):
 
 
 def _floor_tick(ax):
-    """Say that the bottom of a logarithmic axis means "no error that can be measured"."""
+    """Say that the bottom of a logarithmic axis stands for all errors below it, too."""
     high = ax.get_ylim()[1]
     values = np.concatenate([np.asarray(line.get_ydata(), float) for line in ax.get_lines()])
     if not np.isfinite(values).any() or np.nanmin(values) > _LEAST_ERROR:
         return
     ticks = 10.0 ** np.arange(-3, np.ceil(np.log10(high)) + 1)
-    ax.set_yticks(ticks, ["exact" if t <= _LEAST_ERROR else f"{t:g}" for t in ticks])
+    ax.set_yticks(ticks, [f"≤ {t:g}" if t <= _LEAST_ERROR else f"{t:g}" for t in ticks])
     ax.set_ylim(_LEAST_ERROR * 0.75, max(high, 1.0))
 
 

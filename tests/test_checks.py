@@ -167,6 +167,15 @@ def test_a_broken_prior_is_found_and_its_fault_is_named(prior, fault):
     assert "Counterexample" in str(caught.value) and isinstance(caught.value, AssertionError)
 
 
+@pytest.mark.parametrize(
+    "missing", ["conjugate", "conjugate_inside", "dual_domain", "feasible_fraction"]
+)
+def test_a_convex_prior_must_offer_all_that_the_duality_gap_needs(missing):
+    partial = type("Partial", (sc.Laplace,), {missing: getattr(sc.Prior, missing)})
+    with pytest.raises(ContractError, match=f"without {missing}, which the duality gap needs"):
+        check_prior(partial(0.5))
+
+
 # -- dictionaries ---------------------------------------------------------------------------
 class NotAdjoint(sc.Dictionary):
     def analyze(self, x, out=None):

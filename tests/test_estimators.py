@@ -410,7 +410,7 @@ def test_parameters_come_for_all_levels_or_one_for_each(few):
 
 
 def test_a_level_that_passes_up_nothing_is_named(few):
-    with pytest.raises(sc.InputError, match="level 0 passes up only zeros"):
+    with pytest.raises(sc.InputError, match="level 1 passes up only zeros, so level 2 has"):
         sc.HierarchicalSparseCoder((3, 4), lam=(100.0, 0.1), n_epochs=1).fit(few[0])
     with pytest.raises(sc.InputError, match="only zeros, so the readout has nothing to learn"):
         sc.SparseCNNClassifier((3,), lam=100.0, n_epochs=1).fit(*few)
@@ -552,7 +552,7 @@ def test_a_callback_can_stop_an_epoch_loop_or_the_stack(few):
 def test_ctrl_c_keeps_what_is_learned(estimator, few):
     estimator = clone(estimator).set_params(n_epochs=5)
     estimator.set_callbacks(Recorder(stop_at="epoch", stop_after=2, interrupt=True))
-    with pytest.warns(UserWarning, match="interrupted after 2 of 5 epochs"):
+    with pytest.warns(UserWarning, match="interrupted after 2 of 5 epochs of level 1"):
         estimator.fit(*few)
     assert estimator.interrupted_
     use = estimator.predict if hasattr(estimator, "predict") else estimator.transform

@@ -473,6 +473,32 @@ def test_a_batch_as_large_as_the_atoms_is_still_a_batch():
     assert np.array_equal(sc.Laplace(lam).prox(v)[1], sc.Laplace(lam).prox(v[1:2])[0])
 
 
+def test_codes_without_their_batch_axis_are_refused_and_a_batch_axis_of_rates_too():
+    for rates, codes in (((4, 3), (4, 3)), ((1, 4, 3), (1, 4, 3)), ((1, 4), (1, 4))):
+        prior = sc.Laplace(np.ones(rates))
+        for method in (prior.value, prior.prox, prior.conjugate, prior.dual_domain):
+            with pytest.raises(sc.InputError, match="lam has shape"):
+                method(np.ones(codes))
+    assert sc.Laplace(np.ones(3)).value(np.ones(3)) == 3  # one sample of a dense code is allowed
+
+
+@pytest.mark.parametrize(
+    "prior", [sc.Laplace(0.5), sc.StudentT(0.5, 1.0), sc.GroupLaplace(0.5, [0, 0, 1]), sc.TopK(1)]
+)
+def test_a_derivative_takes_one_step(prior):
+    v = np.ones((2, 3))
+    with pytest.raises(sc.InputError, match=r"step has shape \(2, 1\); expected one number"):
+        prior.prox_vjp(v, np.ones((2, 1)), v)
+    assert np.shape(prior.prox_vjp(v, np.float32(0.5), v)[1]["step"]) == ()
+
+
+def test_a_parameter_without_its_scaling_is_refused_when_the_class_is_made():
+    with pytest.raises(sc.InputTypeError, match=r"Forgetful\._scaling .* parameter 'width'"):
+
+        class Forgetful(sc.Laplace):
+            width: float = 1.0
+
+
 @every_separable
 def test_rates_that_do_not_fit_the_codes_are_refused_by_name(prior):
     arrays = [n for n, p in prior.parameters.items() if isinstance(p, np.ndarray)]

@@ -67,9 +67,17 @@ def test_every_row_of_the_comparison_is_in_the_tables(page, labelled):
 def test_the_reading_is_computed_from_the_numbers(labelled):
     sentence = report._readings(labelled)[0]
     assert f"error of {report._number(labelled.rows[0].code_error)}" in sentence
-    exact = [dataclasses.replace(row, gap=1e-15) for row in labelled.rows]
-    assert "already is the code" in report._readings(
-        dataclasses.replace(labelled, rows=tuple(exact)))[0]  # fmt: skip
+    for worst, is_code in ((1e-15, True), (1e-3, False)):  # the mean alone does not say it
+        rows = [dataclasses.replace(row, gap=1e-15, worst_gap=worst) for row in labelled.rows]
+        reading = report._readings(dataclasses.replace(labelled, rows=tuple(rows)))[0]
+        assert ("already is the code" in reading) == is_code
+
+
+def test_the_standard_error_is_the_largest_binomial_one_in_points(labelled):
+    n_images = len(labelled.gaps[1, "exact"])
+    rates = [rate for row in labelled.readouts for rate in row.accuracy.values()]
+    wanted = max(100 * np.sqrt(rate * (1 - rate) / n_images) for rate in rates)
+    assert report._sampling_error(labelled) == pytest.approx(wanted)
 
 
 def test_hostile_names_are_text(labelled, tmp_path):

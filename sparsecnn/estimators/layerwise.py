@@ -118,7 +118,7 @@ class LayerwiseLearner:
         for plan in self._plans() if plans is None else plans:
             task = context.subcontext(task_name="level", max_subtasks=n_epochs)
             task.call_on_fit_task_begin(estimator=self, X=images)
-            check_contrast(x[rows], levels, f"level {len(levels)}")
+            check_contrast(x[rows], levels, f"level {len(levels) + 1}")
             lesson = Lesson(self, task, images, plan, x[rows], levels, rng).run(n_epochs)
             lessons.append(lesson)
             levels.append(lesson.level())
@@ -179,7 +179,7 @@ class Lesson:
             self.interrupted = True
             warnings.warn(
                 f"{type(estimator).__name__}: learning was interrupted after {self.n_epochs_done} "
-                f"of {n_epochs} epochs of level {len(self.below)}; the atoms so far are kept.",
+                f"of {n_epochs} epochs of level {len(self.below) + 1}; the atoms so far are kept.",
                 stacklevel=2,
             )
         return self
@@ -214,7 +214,7 @@ def check_contrast(codes, levels, reader):
     """
     if levels and not codes.any():
         raise InputError(
-            f"level {len(levels) - 1} passes up only zeros, so {reader} has nothing to learn; "
+            f"level {len(levels)} passes up only zeros, so {reader} has nothing to learn; "
             f"expected codes of some size. Lower the rate of its prior, {levels[-1].prior!r}, or "
             "scale X up."
         )

@@ -17,7 +17,7 @@ import numpy as np
 from ..validation import InputError, InputTypeError
 
 
-def _float_codes(codes, name="codes"):
+def float_codes(codes, name="codes"):
     """Return ``(namespace, floating array)``; integers, lists and booleans become float64."""
     if isinstance(codes, np.ma.MaskedArray):
         raise InputTypeError(
@@ -38,9 +38,9 @@ def _float_codes(codes, name="codes"):
     return xp, codes
 
 
-def _is_scalar_product(shape, codes_shape):
-    """Whether parameters of this shape belong to one sample without a batch axis."""
-    return len(shape) > 0 and tuple(shape) == tuple(codes_shape)
+def _is_one_sample(shape, codes_shape):
+    """Whether codes as long as a list of parameters are one sample, not a batch of scalar codes."""
+    return len(shape) == 1 and tuple(shape) == tuple(codes_shape)
 
 
 class Prior:
@@ -48,14 +48,17 @@ class Prior:
 
     Subclasses are frozen dataclasses whose fields are the parameters: a number, or an array aligned
     with the codes from the first axis after the batch (``(n_atoms,)`` is one value per atom or
-    feature map).
+    feature map). The class attribute ``_scaling`` gives for each of them the power of ``s`` that
+    ``scaled(s)`` multiplies it by, as in ``_scaling = {"lam": -1}``; a field annotated ``float``
+    without one is refused with an InputTypeError. ``_signed`` and ``_positive`` name those that may
+    be negative or must not be 0.
 
     Attributes
     ----------
     is_convex, is_separable, is_nonnegative, is_sparse, is_proper : bool
         Whether the penalty is convex; a sum over coefficients; infinite for negative codes; has
         exact zeros as an interval of inputs (a dead zone); is the negative logarithm of an
-        integrable density.
+        integrable density (where that depends on the noise variance: at variance 1).
     is_homogeneous : bool
         Whether ``phi(s z) = s phi(z)`` for all ``s > 0`` (then a closed form calibrates the forward
         transform).
@@ -81,6 +84,13 @@ class Prior:
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
         dataclasses.dataclass(frozen=True, eq=False, repr=False)(cls)
+        for field in dataclasses.fields(cls):
+            if field.type in (float, "float") and field.name not in cls._scaling:
+                raise InputTypeError(
+                    f"{cls.__name__}._scaling is {cls._scaling}, without the parameter "
+                    f"{field.name!r}; expected the power of s that scaled(s) multiplies it by. "
+                    f'Write _scaling = {{"{field.name}": -1}} for a rate or a threshold.'
+                )
 
     def __post_init__(self):
         for name in self.parameters:
@@ -124,7 +134,7 @@ class Prior:
         if wrong or not np.all(np.isfinite(value)):
             hint = "Exponential, AsymmetricLaplace and TruncatedExponential allow negative rates."
             raise InputError(
-                f"{label} is {_short(value)}; expected {wanted}."
+                f"{label} is {short(value)}; expected {wanted}."
                 + (f" {hint}" if name == "lam" else "")
             )
         if isinstance(value, np.ndarray):
@@ -137,7 +147,7 @@ class Prior:
 
     def __repr__(self):
         inside = ", ".join(
-            f"{f.name}={_short(getattr(self, f.name))}" for f in dataclasses.fields(self)
+            f"{f.name}={short(getattr(self, f.name))}" for f in dataclasses.fields(self)
         )
         return f"{type(self).__name__}({inside})"
 
@@ -163,20 +173,17 @@ class Prior:
         Prior
             Solving the problem ``(x / s, scaled prior)`` gives the codes divided by ``s``.
         """
-        _check_unit(s)
+        check_unit(s)
         largest = np.finfo(np.float64).max
         changed = {}
         for name, value in self.parameters.items():
             with np.errstate(over="ignore", under="ignore"):
-                for factor in _power_factors(s, self._scaling_of(name)):
+                for factor in _power_factors(s, self._scaling[name]):
                     value = np.clip(value * factor, -largest, largest)
             if name in self._positive:
                 value = np.maximum(value, np.finfo(np.float64).tiny)
             changed[name] = value
         return dataclasses.replace(self, **changed)
-
-    def _scaling_of(self, name):
-        return self._scaling[name]
 
     # -- the contract ------------------------------------------------------------------------
     def value(self, codes):
@@ -221,6 +228,7 @@ class Prior:
         ----------
         v : array, shape (n_samples, ...)
         step : float
+            One number; an array is refused with an InputError.
         grad : array, shape of ``v``
             Gradient of some loss in the prox's output.
 
@@ -232,8 +240,20 @@ class Prior:
         """
         raise NotImplementedError
 
+    # -- the dual side: convex priors only ------------------------------------------------------
     def conjugate(self, v):
         """Convex conjugate per sample, ``sup_z <v, z> - phi(z)``; ``inf`` outside its domain."""
+        raise NotImplementedError
+
+    def conjugate_inside(self, v):
+        """Conjugate per sample of dual points that are in its domain up to rounding; finite."""
+        raise NotImplementedError
+
+    def dual_domain(self, codes):
+        """Bounds ``(low, high)`` on every coefficient of a point of the conjugate's domain.
+
+        Broadcastable against ``codes``; necessary, and sufficient for a separable prior.
+        """
         raise NotImplementedError
 
     def feasible_fraction(self, start, direction):
@@ -254,7 +274,7 @@ class SeparablePrior(Prior):
     """
 
     def value(self, codes):
-        xp, z = _float_codes(codes)
+        xp, z = float_codes(codes)
         if z.dtype == xp.float32:
             z = xp.astype(z, xp.float64)
         elementwise = self._value(xp, z, *self._aligned(xp, z))
@@ -264,8 +284,8 @@ class SeparablePrior(Prior):
         return _sum_per_sample(xp, elementwise, self)
 
     def prox(self, v, step=1.0, out=None):
-        xp, v = _float_codes(v, "v")
-        step = _checked_step(step)
+        xp, v = float_codes(v, "v")
+        step = checked_step(step)
         result = self._prox(xp, v, step, *self._aligned(xp, v))
         if out is None:
             return result
@@ -273,8 +293,8 @@ class SeparablePrior(Prior):
         return out
 
     def prox_vjp(self, v, step, grad):
-        xp, v = _float_codes(v, "v")
-        step = _checked_step(step)
+        xp, v = float_codes(v, "v")
+        step = single_step(step)
         params = self._aligned(xp, v)
         z = self._prox(xp, v, step, *params)
         slope, partials = self._partials(xp, v, step, z, *params)
@@ -282,11 +302,11 @@ class SeparablePrior(Prior):
             name: _reduce_like(xp, grad * partials[name], value)
             for name, value in self.parameters.items()
         }
-        gradients["step"] = _reduce_like(xp, grad * partials["step"], step)
+        gradients["step"] = xp.sum(grad * partials["step"])
         return grad * slope, gradients
 
     def conjugate(self, v):
-        xp, v = _float_codes(v, "v")
+        xp, v = float_codes(v, "v")
         if not self.is_convex:
             raise InputTypeError(
                 f"{type(self).__name__} is not convex, so its conjugate gives no duality gap; "
@@ -299,18 +319,18 @@ class SeparablePrior(Prior):
 
     def conjugate_inside(self, v):
         """Conjugate after clipping ``v`` into the closed domain (dual points up to rounding)."""
-        xp, v = _float_codes(v, "v")
+        xp, v = float_codes(v, "v")
         params = self._aligned(xp, v)
         clipped = xp.clip(v, *self._domain(*params))
         return _sum_per_sample(xp, self._conjugate(xp, clipped, *params), self)
 
     def dual_domain(self, codes):
         """Bounds ``(low, high)`` of the conjugate's domain, broadcastable against ``codes``."""
-        xp, codes = _float_codes(codes)
+        xp, codes = float_codes(codes)
         return self._domain(*self._aligned(xp, codes))
 
     def feasible_fraction(self, start, direction):
-        xp, direction = _float_codes(direction, "direction")
+        xp, direction = float_codes(direction, "direction")
         low, high = self._domain(*self._aligned(xp, direction))
         bound = xp.where(direction > 0, high, low)
         moving = direction != 0
@@ -344,7 +364,7 @@ class SeparablePrior(Prior):
 def _align(xp, name, value, codes):
     if not isinstance(value, np.ndarray):
         return value
-    if _is_scalar_product(value.shape, codes.shape):
+    if _is_one_sample(value.shape, codes.shape):
         shape = value.shape
     else:
         free = codes.ndim - 1 - value.ndim
@@ -362,7 +382,7 @@ def _align(xp, name, value, codes):
 
 def _sum_per_sample(xp, elementwise, prior):
     single = any(
-        isinstance(p, np.ndarray) and p.shape == tuple(elementwise.shape)
+        isinstance(p, np.ndarray) and _is_one_sample(p.shape, elementwise.shape)
         for p in prior.parameters.values()
     )
     axes = tuple(range(0 if single else 1, elementwise.ndim))
@@ -371,9 +391,9 @@ def _sum_per_sample(xp, elementwise, prior):
 
 def _reduce_like(xp, array, parameter):
     """Sum ``array`` over the axes along which ``parameter`` was broadcast."""
-    if not hasattr(parameter, "shape") or parameter.ndim == 0:
+    if not isinstance(parameter, np.ndarray):
         return xp.sum(array)
-    if _is_scalar_product(parameter.shape, array.shape):
+    if _is_one_sample(parameter.shape, array.shape):
         return array
     trailing = tuple(range(1 + parameter.ndim, array.ndim))
     return xp.sum(array, axis=(0, *trailing))
@@ -386,7 +406,8 @@ def _power_factors(s, exponent):
     return factors + ([s ** (exponent - whole)] if exponent != whole else [])
 
 
-def _check_unit(s):
+def check_unit(s):
+    """Refuse a unit that is no positive number."""
     if not (np.isfinite(s) and s > 0):
         raise InputError(f"s is {s}; expected a positive number, the unit of the codes.")
 
@@ -401,19 +422,32 @@ def check_same_shape(prior, first, second):
         )
 
 
-def _checked_step(step):
+def checked_step(step):
+    """``step`` as a float, or an array of steps as it is; refused unless positive."""
     if isinstance(step, numbers.Real):
         step = float(step)  # a plain number does not promote float32 codes
     elif not array_api_compat.is_array_api_obj(step) or np.iscomplexobj(step):
         raise InputTypeError(f"step is {step!r}; expected a positive number, or an array of them.")
     if not (step if isinstance(step, float) else np.min(np.asarray(step))) > 0:
         raise InputError(
-            f"step is {_short(step)}; expected a positive number, such as 1 / lipschitz."
+            f"step is {short(step)}; expected a positive number, such as 1 / lipschitz."
         )
     return step
 
 
-def _short(value):
+def single_step(step):
+    """The step of a derivative: one number."""
+    step = checked_step(step)
+    if not isinstance(step, float):
+        raise InputError(
+            f"step has shape {tuple(step.shape)}; expected one number for prox_vjp. Call it for "
+            "the coefficients of each step."
+        )
+    return step
+
+
+def short(value):
+    """A parameter in a message: the number, or an array's shape and range."""
     if isinstance(value, np.ndarray):
         return f"array of shape {value.shape} in [{value.min():.4g}, {value.max():.4g}]"
     return f"{value:g}" if isinstance(value, float) else repr(value)

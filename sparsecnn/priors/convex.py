@@ -533,7 +533,7 @@ class Gamma(SeparablePrior):
     lam : float or array
         Noise variance times rate, >= 0.
     mu : float or array
-        Noise variance times (shape - 1), > 0 (shape <= 1 has no finite MAP code; use
+        Noise variance times (shape - 1), > 0 (shape < 1 has no finite MAP code; use
         ``Exponential`` for shape 1).
 
     Examples

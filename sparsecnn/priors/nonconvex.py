@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..validation import InputError
-from .base import SeparablePrior, _check_unit, _short
+from .base import SeparablePrior, check_unit, short
 from .convex import soft_threshold
 from .roots import increasing_root
 
@@ -59,7 +59,10 @@ class StudentT(_NonConvexPrior):
 
     @property
     def is_proper(self):
-        """bool: whether the penalty belongs to an integrable density."""
+        """bool: whether the penalty belongs to an integrable density, at noise variance 1.
+
+        At variance ``sigma^2`` that is ``c > sigma^2 / 2``.
+        """
         return bool(np.all(np.asarray(self.c) > 0.5))
 
     def _value(self, xp, z, c, gamma):
@@ -203,7 +206,10 @@ class LogSum(_NonConvexPrior):
 
     @property
     def is_proper(self):
-        """bool: whether the penalty belongs to an integrable density."""
+        """bool: whether the penalty belongs to an integrable density, at noise variance 1.
+
+        At variance ``sigma^2`` that is ``lam > sigma^2``.
+        """
         return bool(np.all(np.asarray(self.lam) > 1))
 
     @property
@@ -266,7 +272,7 @@ class SCAD(_NonConvexPrior):
     def __post_init__(self):
         super().__post_init__()
         if not np.all(np.asarray(self.a) > 2):
-            raise InputError(f"SCAD(a=...) is {_short(self.a)}; expected a > 2 (3.7 is customary).")
+            raise InputError(f"SCAD(a=...) is {short(self.a)}; expected a > 2 (3.7 is customary).")
 
     @property
     def is_sparse(self):
@@ -422,7 +428,7 @@ class Lp(_NonConvexPrior):
 
     def scaled(self, s):
         """See ``Prior.scaled``: ``lam`` is multiplied by ``s**(p - 2)``."""
-        _check_unit(s)
+        check_unit(s)
         lam, exponent = np.asarray(self.lam), np.asarray(self.p) - 2
         limits = np.finfo(np.float64)
         log = np.log(np.where(lam > 0, lam, 1.0)) + exponent * np.log(s)  # no overflow on the way

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..validation import InputError, as_integer
-from .base import Prior, _checked_step, _float_codes
+from .base import Prior, checked_step, float_codes, single_step
 
 
 class GroupLaplace(Prior):
@@ -35,7 +35,7 @@ class GroupLaplace(Prior):
     """
 
     lam: float
-    groups: tuple
+    groups: np.ndarray  # the labels, whichever way they are given
     is_separable = False
     is_homogeneous = True
     formula = "lam*norm(z)"
@@ -44,11 +44,10 @@ class GroupLaplace(Prior):
     def __post_init__(self):
         super().__post_init__()
         object.__setattr__(self, "groups", _group_labels(self.groups))
-        n_groups = int(self.groups.max()) + 1
-        if isinstance(self.lam, np.ndarray) and self.lam.shape != (n_groups,):
+        if isinstance(self.lam, np.ndarray) and self.lam.shape != (self.n_groups,):
             raise InputError(
                 f"GroupLaplace(lam=...) has shape {self.lam.shape}; expected a number or one "
-                f"value for each of the {n_groups} groups."
+                f"value for each of the {self.n_groups} groups."
             )
 
     @property
@@ -73,7 +72,7 @@ class GroupLaplace(Prior):
         )
 
     def _batched(self, codes, name="codes"):
-        xp, codes = _float_codes(codes, name)
+        xp, codes = float_codes(codes, name)
         batched = codes[None] if codes.ndim == 1 else codes
         if batched.shape[1] != self.groups.size:
             raise InputError(
@@ -82,17 +81,13 @@ class GroupLaplace(Prior):
             )
         return xp, codes, batched
 
+    def _sum_by_group(self, xp, a):
+        """Sum over the atoms of every group, shape (n_samples, n_groups, ...)."""
+        members = [xp.asarray(np.flatnonzero(self.groups == g)) for g in range(self.n_groups)]
+        return xp.stack([xp.sum(xp.take(a, m, axis=1), axis=1) for m in members], axis=1)
+
     def _norms(self, xp, z):
-        """Norm of every group, shape (n_samples, n_groups, ...)."""
-        parts = [
-            xp.sqrt(
-                xp.sum(
-                    xp.take(z, xp.asarray(np.flatnonzero(self.groups == g)), axis=1) ** 2, axis=1
-                )
-            )
-            for g in range(self.n_groups)
-        ]
-        return xp.stack(parts, axis=1)
+        return xp.sqrt(self._sum_by_group(xp, z**2))
 
     def _weights(self, xp, norms):
         lam = np.broadcast_to(np.asarray(self.lam, dtype=np.float64), (self.n_groups,))
@@ -118,7 +113,7 @@ class GroupLaplace(Prior):
 
     def prox(self, v, step=1.0, out=None):
         xp, original, v = self._batched(v, "v")
-        gain = self._gain(xp, v, _checked_step(step))[2]
+        gain = self._gain(xp, v, checked_step(step))[2]
         result = xp.reshape(v * self._spread(xp, gain), original.shape)
         if out is None:
             return result
@@ -127,22 +122,13 @@ class GroupLaplace(Prior):
 
     def prox_vjp(self, v, step, grad):
         xp, original, v = self._batched(v, "v")
-        step = _checked_step(step)
+        step = single_step(step)
         grad = xp.reshape(grad, v.shape)
         norms, safe, gain = self._gain(xp, v, step)
         unit = v / self._spread(xp, safe)
         active = xp.astype(gain > 0, v.dtype)
         # d/dv (1 - w/|v|) v = gain I + (w/|v|) u u^T ; d/dw = -u
-        along = xp.stack(
-            [
-                xp.sum(
-                    xp.take(grad * unit, xp.asarray(np.flatnonzero(self.groups == g)), axis=1),
-                    axis=1,
-                )
-                for g in range(self.n_groups)
-            ],
-            axis=1,
-        )
+        along = self._sum_by_group(xp, grad * unit)
         weights = self._weights(xp, norms)
         ratio = active * step * weights / safe
         dv = grad * self._spread(xp, gain) + unit * self._spread(xp, ratio * along)
@@ -169,21 +155,15 @@ class GroupLaplace(Prior):
     def dual_domain(self, codes):
         """Per-coefficient bounds that any dual point must satisfy (the group's ball adds more)."""
         xp, _, codes = self._batched(codes)
-        weights = self._weights(xp, codes[:, : self.n_groups] if codes.ndim > 1 else codes)
-        edge = self._spread(xp, weights[None])[0]
+        edge = self._spread(xp, self._weights(xp, codes)[None])[0]
         return -edge, edge
 
     def feasible_fraction(self, start, direction):
         xp, original, direction = self._batched(direction, "direction")
         start = xp.zeros_like(direction) + start
-
-        def inner(a, b):
-            return self._norms_of_products(xp, a, b)
-
         quadratic, linear, constant = (
-            inner(direction, direction),
-            inner(start, direction),
-            inner(start, start),
+            self._sum_by_group(xp, a * b)
+            for a, b in ((direction, direction), (start, direction), (start, start))
         )
         room = self._weights(xp, quadratic) ** 2 - constant
         disc = xp.sqrt(xp.maximum(linear**2 + quadratic * room, 0.0))
@@ -193,14 +173,6 @@ class GroupLaplace(Prior):
         fraction = xp.where(quadratic > 0, fraction, xp.inf)
         fraction = xp.min(xp.clip(fraction, 0.0, 1.0), axis=tuple(range(1, fraction.ndim)))
         return fraction[0] if original.ndim == 1 else fraction
-
-    def _norms_of_products(self, xp, a, b):
-        product = a * b
-        parts = [
-            xp.sum(xp.take(product, xp.asarray(np.flatnonzero(self.groups == g)), axis=1), axis=1)
-            for g in range(self.n_groups)
-        ]
-        return xp.stack(parts, axis=1)
 
 
 class TopK(Prior):
@@ -237,7 +209,7 @@ class TopK(Prior):
         )
 
     def value(self, codes):
-        xp, codes = _float_codes(codes)
+        xp, codes = float_codes(codes)
         flat = xp.reshape(codes, (1, -1) if codes.ndim == 1 else (codes.shape[0], -1))
         count = xp.sum(xp.astype(flat != 0, xp.float64), axis=1)
         value = xp.where(count <= self.k, xp.zeros_like(count), xp.inf)
@@ -250,8 +222,8 @@ class TopK(Prior):
         return xp.reshape(rank < self.k, v.shape)
 
     def prox(self, v, step=1.0, out=None):
-        xp, v = _float_codes(v, "v")
-        _checked_step(step)
+        xp, v = float_codes(v, "v")
+        checked_step(step)
         result = xp.where(self._kept(xp, v), v, xp.zeros_like(v))
         if out is None:
             return result
@@ -259,7 +231,8 @@ class TopK(Prior):
         return out
 
     def prox_vjp(self, v, step, grad):
-        xp, v = _float_codes(v, "v")
+        xp, v = float_codes(v, "v")
+        single_step(step)
         return xp.where(self._kept(xp, v), grad, xp.zeros_like(grad)), {"step": xp.sum(grad) * 0}
 
 

@@ -150,13 +150,13 @@ def _level_reading(comparison, info):
     where = f"Level {info.level}: "
     if len(rows) == 1:
         return where + f"only “{first.solver}” was run, so there is nothing to compare it with."
-    if first.gap <= _EXACT:
+    if first.worst_gap <= _EXACT:
         return where + (
-            f"“{first.solver}” already is the code: its relative gap is {_number(first.gap)}, at "
-            f"mutual coherence {info.mutual_coherence:.2g}."
+            f"“{first.solver}” already is the code: its largest relative gap is "
+            f"{_number(first.worst_gap)}, at mutual coherence {info.mutual_coherence:.2g}."
         )
     if np.isfinite(first.gap):
-        short = f"a relative duality gap of {_number(first.gap)}"
+        short = f"a mean relative duality gap of {_number(first.gap)}"
     else:
         short = f"a fixed-point residual of {_number(first.residual)} (there is no duality gap)"
     return where + (
@@ -189,9 +189,8 @@ def _sampling_error(comparison):
     """Largest binomial standard error of the accuracies, in percentage points."""
     if not comparison.readouts:
         return None
-    n = len(next(iter(comparison.gaps.values())))
-    rates = [a for row in comparison.readouts for a in row.accuracy.values()]
-    return 100 * max(np.sqrt(a * (1 - a) / n) for a in rates)
+    rates = np.array([a for row in comparison.readouts for a in row.accuracy.values()])
+    return 100 * plots.standard_error(comparison, rates).max()
 
 
 # -- numbers and pictures ---------------------------------------------------------------------
