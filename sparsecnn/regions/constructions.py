@@ -10,7 +10,7 @@ import numpy as np
 from ..layers import Activation, Conv2D, Linear
 from ..network import Network
 from ..validation import InputError, as_generator, as_number
-from .inequalities import _as_widths, _layer_models
+from .inequalities import as_widths, layer_models
 
 
 def random_network(input_shape, layers, *, random_state=None):
@@ -30,7 +30,7 @@ def random_network(input_shape, layers, *, random_state=None):
         Weights of variance ``2 / fan_in``, standard normal biases.
     """
     rng, parts = as_generator(random_state), []
-    for model in _layer_models(input_shape, layers):
+    for model in layer_models(input_shape, layers):
         geometry = model.geometry
         if geometry.dilation != (1, 1) or any(map(any, geometry.pads)):
             raise InputError("layers: expected no padding and no dilation in a random network.")
@@ -63,7 +63,7 @@ def folding_network(input_shape, layers, *, scale=1000.0, random_state=0):
     ----------
     Xiong et al. 2020, Theorem 5; Montufar et al. 2014.
     """
-    models, rng = _layer_models(input_shape, layers), as_generator(random_state)
+    models, rng = layer_models(input_shape, layers), as_generator(random_state)
     scale = as_number(scale, "scale", positive=True)
     channels = models[0].geometry.input_shape[0]
     if any(m.geometry.dilation != (1, 1) or any(map(any, m.geometry.pads)) for m in models):
@@ -107,7 +107,7 @@ def zigzag_network(widths):
     widths : sequence of int
         Hidden widths, each at least 3.
     """
-    widths = _as_widths(widths)
+    widths = as_widths(widths)
     if min(widths) < 3:
         raise InputError(f"widths is {widths}; expected at least 3 units in every layer.")
     parts, read, shift = [], np.ones((1, 1)), 0.0

@@ -173,7 +173,7 @@ def dense_bounds(n_inputs, widths):
     >>> dense_bounds(3, [4, 4])["serra2018_upper"]
     161
     """
-    n_inputs, widths = as_integer(n_inputs, "n_inputs"), _as_widths(widths)
+    n_inputs, widths = as_integer(n_inputs, "n_inputs"), as_widths(widths)
     return {
         "pascanu2013_lower": pascanu_lower(n_inputs, widths),
         "montufar2014_lower": montufar_lower(n_inputs, widths),
@@ -186,7 +186,7 @@ def dense_bounds(n_inputs, widths):
     }
 
 
-def _as_widths(widths):
+def as_widths(widths):
     try:
         widths = list(widths)
     except TypeError:
@@ -196,7 +196,7 @@ def _as_widths(widths):
     return tuple(as_integer(width, f"widths[{k}]") for k, width in enumerate(widths))
 
 
-def _layer_models(input_shape, layers):
+def layer_models(input_shape, layers):
     """The chain of one-layer models of a convolutional network."""
     models, shape = [], input_shape
     for k, description in enumerate(layers):
@@ -294,7 +294,7 @@ def conv_bounds(input_shape, layers):
     {'lower': 320, 'upper': 3135, 'receptive_field_upper': 3135}
     """
     layers = list(layers)
-    models = _layer_models(input_shape, layers)
+    models = layer_models(input_shape, layers)
     padded = any(any(map(any, model.geometry.pads)) for model in models[:-1])
     try:
         narrow = receptive_field_upper(models)

@@ -11,6 +11,8 @@ import math
 
 import numpy as np
 
+from ..layers import Activation, Conv2D
+from ..network import Network
 from ..validation import as_generator, as_integer, as_number
 from .choices import pattern_keys
 from .result import RegionCount
@@ -113,9 +115,6 @@ def paper_network(n_filters, *, deep=False, random_state=None):
         Two layers instead of one.
     random_state : None, int or Generator
     """
-    from ..layers import Activation, Conv2D
-    from ..network import Network
-
     rng, layers, channels = as_generator(random_state), [], 1
     for width in [2, n_filters] if deep else [n_filters]:
         deviation = math.sqrt(2 / (2 * width))
