@@ -187,6 +187,7 @@ def dense_bounds(n_inputs, widths):
 
 
 def as_widths(widths):
+    """Return hidden widths as a tuple of positive integers, or refuse them."""
     try:
         widths = list(widths)
     except TypeError:
