@@ -52,8 +52,8 @@ _HOME = {
     **dict.fromkeys(("ConvergenceWarning", "InputError", "InputTypeError"), "validation"),
 }  # fmt: skip
 
-#: modules that are used by their own names, as in ``sc.plots.plot_comparison(result)``
-_MODULES = ("datasets", "plots", "report")
+#: modules that are public as they stand: ``sc.regions.count(...)``, ``sc.plots.plot_atoms(...)``
+_MODULES = ("datasets", "plots", "regions", "report")
 
 __all__ = sorted(_HOME)
 
@@ -69,4 +69,4 @@ def __getattr__(name):
 
 
 def __dir__():
-    return sorted({*globals(), *_HOME})
+    return sorted({*globals(), *_HOME, *_SUBMODULES})

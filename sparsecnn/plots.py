@@ -6,9 +6,11 @@ attributes; computes nothing but what is drawn.
 
 from __future__ import annotations
 
+import matplotlib.colors
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
@@ -250,6 +252,40 @@ def standard_error(comparison, accuracy):
 
 
 # -- codes and the images they draw -----------------------------------------------------------
+def plot_regions(cut, ax=None):
+    """The linear regions that a plane meets, each in a tint of its own, and the decision boundary.
+
+    Parameters
+    ----------
+    cut : RegionSlice
+    ax : matplotlib Axes, optional
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        Tints only tell neighbours apart; where outputs are classes, the hue is the class.
+    """
+    ax = _axes(ax, 4.6, 4.6)
+    n_classes = int(cut.labels.max(initial=0)) + 1
+    tint = (cut.keys % np.uint64(997)).astype(float) / 997
+    hues = np.array([matplotlib.colors.to_rgb(c) for c in _DIAL])[cut.labels % len(_DIAL)]
+    strength = 0.15 + 0.45 * tint[:, None]
+    fills = 1 - strength * (1 - hues)
+    ax.add_collection(PolyCollection(list(cut.vertices), facecolors=fills, edgecolors="none"))
+    if cut.n_regions <= 5000:
+        outlines = PolyCollection(
+            list(cut.vertices), facecolors="none", edgecolors=_INK, linewidths=0.25
+        )
+        ax.add_collection(outlines)
+    if n_classes > 1 and len(cut.decision_boundary):
+        lines = LineCollection(cut.decision_boundary, colors=_INK, linewidths=1.6)
+        ax.add_collection(lines)
+    low, high = cut.domain.min(axis=0), cut.domain.max(axis=0)
+    ax.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]))
+    _dress(ax, f"{cut.n_regions:,} linear regions in this plane", "u", "v")
+    return ax
+
+
 def _spread(total, count):
     """``count`` of ``total`` indices, far apart."""
     return np.linspace(0, total - 1, count).round().astype(int).tolist()

@@ -41,3 +41,18 @@ FAR_INTERIOR = 1e-11
 
 #: scaling by a power of two is exact; other units round once in every product
 UNITS = 1e-9
+
+#: areas of up to a million polygons, added up in double precision
+AREAS = 1e-9
+
+#: outputs of a small network at points of its own cells: values below 1e3, hundreds of terms
+NETWORK_VALUE = 1e-9
+
+#: two scores at the middle of a computed boundary segment: the edge is known to 1e-9 of its length
+TIE = 1e-7
+
+#: arccos near 1 keeps half the digits
+ARCCOS = 1e-7
+
+#: central differences of a piecewise-linear function with step 1e-6: rounding 1e-16 / 1e-6
+PIECEWISE_SLOPE = 1e-8

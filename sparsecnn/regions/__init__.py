@@ -1,0 +1,55 @@
+"""Linear regions of convolutional networks: exact where possible, bounded where not.
+
+``architecture`` counts a layer at generic weights, ``count`` a given network, ``plane_slice`` cuts
+a plane exactly, ``conv_bounds`` and ``dense_bounds`` bound what cannot be counted. Exact numbers,
+published formulas, bounds and samples stay in separate fields of ``RegionCount``.
+
+Regions are those of the activation pattern: every neuron's piece and every max-pool window's first
+winner. Average pools and dense layers bend nothing; an L2 pool is curved and refused. Out of scope,
+as systems of their own: graph convolutions, domain-decomposition training, networks turned into
+graph networks, polynomial and shape-tailored networks, approximation rates of residual networks.
+"""
+
+from .choices import pattern_keys
+from .constructions import folding_network, random_network, zigzag_network
+from .enumeration import count, linear_regions
+from .inequalities import conv_bounds, dense_bounds
+from .kernels import effective_dimension, hierarchical_kernels, learning_curve_exponent
+from .lines import LineSlice, line_slice
+from .one_layer import LayerArchitecture, architecture, layer
+from .redundancy import Redundancy, measure_redundancy
+from .result import RegionCount, TooLarge
+from .sampling import RegionSample, expected_in_disc, expected_on_interval, paper_network, sample
+from .slices import RegionSlice, plane_slice
+from .tropical import TropicalConv2D
+
+__all__ = [
+    "LayerArchitecture",
+    "LineSlice",
+    "Redundancy",
+    "RegionCount",
+    "RegionSample",
+    "RegionSlice",
+    "TooLarge",
+    "TropicalConv2D",
+    "architecture",
+    "conv_bounds",
+    "count",
+    "dense_bounds",
+    "effective_dimension",
+    "expected_in_disc",
+    "expected_on_interval",
+    "folding_network",
+    "hierarchical_kernels",
+    "layer",
+    "learning_curve_exponent",
+    "line_slice",
+    "linear_regions",
+    "measure_redundancy",
+    "paper_network",
+    "pattern_keys",
+    "plane_slice",
+    "random_network",
+    "sample",
+    "zigzag_network",
+]

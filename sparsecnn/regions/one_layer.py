@@ -1,0 +1,358 @@
+"""One convolutional layer with generic weights: formula, exact count, bounds, rank, growth.
+
+Each question is its own method and says what it answers; ``architecture`` puts the answers side by
+side. With free biases no dependent set of a generic layer has a common point: rescaling the image
+coordinates turns one relation among the normals into a family of them, so that the offsets would
+have to satisfy infinitely many. Hence regions = independent sets, and for weights from any density
+the average is the maximum.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from fractions import Fraction
+
+import numpy as np
+
+from ..validation import as_integer
+from . import formulas, modular, orbits
+from .arrangement import characteristic_counts
+from .geometry import LayerGeometry
+from .result import RegionCount, TooLarge
+
+#: independent sets that the plain search may list: some ten seconds at 0.1 to 0.4 microseconds
+LARGEST_PLAIN = 30_000_000
+#: orbits of independent sets that the symmetric search may list, at one to two microseconds
+LARGEST_ORBITS = 8_000_000
+
+_PRIME_FIELD = (
+    "random weights in a field of 2^61 - 1 elements stand for generic ones; the chance of a wrong "
+    "count is below 1e-8"
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class LayerArchitecture:
+    """One convolutional layer without its weights.
+
+    Attributes
+    ----------
+    geometry : LayerGeometry
+    n_filters : int
+    breakpoints : int
+        Breakpoints of the piecewise-linear activation: 1 for ReLU, 2 for a clipped one.
+    shared : bool
+        One filter bank for all positions (convolution), or one per position (locally connected).
+    bias : bool
+        Free biases (one per filter; per neuron if not shared), or none.
+    """
+
+    geometry: LayerGeometry
+    n_filters: int
+    breakpoints: int = 1
+    shared: bool = True
+    bias: bool = True
+
+    @property
+    def n_neurons(self):
+        """Neurons that see at least one pixel."""
+        return self.n_filters * sum(map(bool, self.geometry.windows))
+
+    @property
+    def n_parameters(self):
+        """Weights and biases."""
+        per_filter = self.geometry.n_taps + self.bias
+        return self.n_filters * per_filter * (1 if self.shared else len(self.geometry.windows))
+
+    def formula(self):
+        """Return the published value, an upper bound of the number of regions.
+
+        Xiong et al. 2020, Theorem 2; with ``breakpoints`` p every chosen hyperplane counts p times.
+
+        Raises
+        ------
+        TooLarge
+            When the sweep over positions would not fit into memory.
+        """
+        return formulas.layer_formula(self.geometry, self.n_filters, self.breakpoints)
+
+    def closed_form(self):
+        """Return ``(value, name)`` where a closed form is known, else None; biases assumed free."""
+        g, d, p = self.geometry, self.n_filters, self.breakpoints
+        windows = [set(w) for w in g.windows if w]
+        if len(windows) == 1:
+            return formulas.zaslavsky(d, len(windows[0]), p), "one window: general position"
+        if all(len(w) == 1 for w in windows) and len(set(map(min, windows))) == len(windows):
+            return (d * p + 1) ** len(windows), "one pixel per window"
+        if sum(map(len, windows)) == len(set().union(*windows)):
+            value = math.prod(formulas.zaslavsky(d, len(w), p) for w in windows)
+            return value, "windows that do not overlap"
+        if g.is_one_dimensional and [sorted(w) for w in windows] == [[0, 1], [1, 2]] and p == 1:
+            return (d + 1) * (d * d + 1), "three pixels, windows of two"
+        return None
+
+    @property
+    def formula_is_exact(self):
+        """Whether formula = count is proved: free biases, and unshared or one-dimensional.
+
+        One dimension: give tap ``a`` of filter ``k`` the weight ``s^(a^2 + e_k a)``; the order-
+        preserving matching is then the only one of lowest order in the determinant.
+        """
+        return self.bias and (not self.shared or self.geometry.is_one_dimensional)
+
+    def counts(self, limit=None):
+        """Return ``c_k >= 0``: characteristic polynomial ``sum (-1)^k c_k t^(n-k)``, exactly.
+
+        Parameters
+        ----------
+        limit : int, optional
+            Largest number of sets to list before refusing (two defaults, one per method).
+
+        Raises
+        ------
+        TooLarge
+            With the estimate, before a search that would not finish.
+        """
+        if self.formula_is_exact:
+            sizes = formulas.formula_by_size(self.geometry, self.n_filters)
+        elif not self.bias:
+            return self._central_counts(limit)
+        else:
+            sizes = [1]
+            for windows, times in self.geometry.components():
+                part = self._shared_counts(windows, limit)
+                for _ in range(times):
+                    sizes = _convolve(sizes, part)
+        return [c * self.breakpoints**k for k, c in enumerate(sizes)]
+
+    def exact(self, limit=None):
+        """Return the number of regions of the layer at generic weights, exactly."""
+        if self.formula_is_exact:
+            return self.formula()
+        return sum(self.counts(limit))
+
+    def _shared_counts(self, windows, limit):
+        """Independent sets by size, for one group of overlapping windows."""
+        fields = [[frozenset(w) for w in windows]]
+        pixels = len(frozenset().union(*fields[0]))
+        work = formulas.count_tuples(fields, formulas.binomial_weights(self.n_filters))
+        used = min(self.n_filters, pixels)
+        by_orbit = orbits.estimate(len(windows), used, pixels) if len(windows) < 60 else math.inf
+        symmetric = by_orbit < work / 6
+        least, allowed = (by_orbit, LARGEST_ORBITS) if symmetric else (work, LARGEST_PLAIN)
+        if least > (allowed if limit is None else limit):
+            raise TooLarge(
+                f"the exact count would list up to {least:.3g} sets of neurons (limit "
+                f"{allowed if limit is None else limit:.3g}). Use formula() and the bounds, fewer "
+                "filters or a smaller image, or raise the limit."
+            )
+        rng = np.random.default_rng(0)
+
+        def normals(n_filters):
+            taps = modular.random((n_filters, self.geometry.n_taps), rng)
+            return _lay(taps, windows, pixels)
+
+        if symmetric:
+            table = orbits.orbit_counts(normals, self.n_filters, len(windows), pixels)
+            return orbits.evaluate(table, self.n_filters)
+        return characteristic_counts(normals(self.n_filters), pixels)
+
+    def _central_counts(self, limit):
+        """No-broken-circuit sets of a layer without biases."""
+        rows, n = self.generic_rows(), self.geometry.n_pixels
+        work = formulas.zaslavsky(len(rows), modular.rank(rows[:, :n]))
+        if self.breakpoints == 1:
+            work = min(work, formulas.layer_formula(self.geometry, self.n_filters))
+        allowed = LARGEST_PLAIN // 3 if limit is None else limit
+        if work > allowed:
+            raise TooLarge(
+                f"the exact count without biases would list up to {work:.3g} sets of hyperplanes "
+                f"(limit {allowed:.3g}). Use upper() and lower(), or raise the limit."
+            )
+        return characteristic_counts(rows, n, generic_offsets=False)
+
+    def generic_rows(self, random_state=0):
+        """Return the neurons' normals at random weights of the prime field.
+
+        Without biases and with several breakpoints a last column holds the (generic, common)
+        breakpoints; otherwise offsets are generic or zero and there is none.
+        """
+        rng, g = np.random.default_rng(random_state), self.geometry
+        if self.shared:
+            rows = g.normals(modular.random((self.n_filters, g.n_taps), rng), np.uint64(0))
+        else:
+            rows = g.normals(np.ones((self.n_filters, g.n_taps), np.uint64), np.uint64(0))
+            rows = rows * modular.random(rows.shape, rng)
+        if self.bias or self.breakpoints == 1:
+            return rows
+        steps = np.repeat(modular.random((self.breakpoints, 1), rng), len(rows), axis=0)
+        return np.hstack([np.tile(rows, (self.breakpoints, 1)), steps])
+
+    def rank(self):
+        """Return the rank of the normals at generic weights: the input dimensions that count."""
+        return modular.rank(self.generic_rows()[:, : self.geometry.n_pixels])
+
+    def invisible_directions(self):
+        """Return the number of input dimensions along which no neuron changes."""
+        return self.geometry.n_pixels - self.rank()
+
+    def characteristic_polynomial(self, limit=None):
+        """Return the coefficients of ``t^n, t^(n-1), .., t^0``, with their signs."""
+        counts = self.counts(limit)
+        signed = [(-1) ** k * c for k, c in enumerate(counts)]
+        return signed + [0] * (self.geometry.n_pixels + 1 - len(counts))
+
+    def bounded_regions(self, limit=None):
+        """Return the number of bounded regions, modulo the invisible directions."""
+        return abs(sum((-1) ** k * c for k, c in enumerate(self.counts(limit))))
+
+    def lower(self):
+        """Return a proved lower bound: the neurons of windows that do not overlap, alone."""
+        taken, value = set(), 1
+        for window in sorted(self.geometry.windows, key=len, reverse=True):
+            if window and taken.isdisjoint(window):
+                taken |= set(window)
+                count = formulas.zaslavsky if self.bias else formulas.zaslavsky_central
+                extra = (self.breakpoints,) if self.bias else ()
+                value *= count(self.n_filters, len(window), *extra)
+        return value
+
+    def upper(self):
+        """Return a proved upper bound: the formula, or general position where it is too large."""
+        pixels = len(set().union(*self.geometry.windows))
+        general = formulas.zaslavsky(self.n_neurons, pixels, self.breakpoints)
+        if not self.bias and self.breakpoints == 1:
+            general = formulas.zaslavsky_central(self.n_neurons, pixels)
+        try:
+            return min(general, self.formula())
+        except TooLarge:
+            return general
+
+    def growth(self):
+        """Return how the count grows with the number of filters, and per parameter.
+
+        Returns
+        -------
+        dict
+            ``degree`` u and ``coefficient`` c of ``c d^u``; ``dense_coefficient``, the same for a
+            dense layer with as many neurons (always the larger one); ``per_parameter`` and
+            ``per_parameter_local``: the ratio of leading terms of this layer, or of the locally
+            connected one, to a dense layer of the same number of parameters.
+        """
+        degree, coefficient = formulas.leading_coefficient(self.geometry)
+        n, positions = self.geometry.n_pixels, len(self.geometry.windows)
+        dense = Fraction(1, math.factorial(n))
+        cost, dense_cost = self.geometry.n_taps + 1, n + 1
+        ratio = coefficient * Fraction(dense_cost**n, cost**degree) / dense
+        return {
+            "degree": degree,
+            "coefficient": coefficient,
+            "dense_coefficient": dense * positions**n,
+            "per_parameter": float(ratio),
+            "per_parameter_local": float(ratio / positions**degree),
+        }
+
+
+def _lay(taps, windows, n_pixels):
+    """Rows of all filters at all windows, filter by filter."""
+    rows = np.zeros((len(taps), len(windows), n_pixels), dtype=np.uint64)
+    for q, window in enumerate(windows):
+        rows[:, q, list(window)] = taps[:, list(window.values())]
+    return rows.reshape(-1, n_pixels)
+
+
+def _convolve(a, b):
+    out = [0] * (len(a) + len(b) - 1)
+    for i, x in enumerate(a):
+        for j, y in enumerate(b):
+            out[i + j] += x * y
+    return out
+
+
+def layer(
+    input_shape, n_filters, kernel_size, stride=1, padding=0, dilation=1, breakpoints=1,
+    shared=True, bias=True,
+):  # fmt: skip
+    """Return the `LayerArchitecture` with these arguments (those of `architecture`)."""
+    geometry = LayerGeometry.of(input_shape, kernel_size, stride, padding, dilation)
+    return LayerArchitecture(
+        geometry,
+        as_integer(n_filters, "n_filters"),
+        as_integer(breakpoints, "breakpoints"),
+        bool(shared),
+        bool(bias),
+    )
+
+
+def architecture(
+    input_shape, n_filters, kernel_size, stride=1, padding=0, dilation=1, breakpoints=1,
+    shared=True, bias=True,
+):  # fmt: skip
+    """Count the linear regions of one convolutional layer with generic weights.
+
+    Parameters
+    ----------
+    input_shape : tuple of int
+        ``(channels, height, width)``.
+    n_filters : int
+    kernel_size, stride, dilation : int or pair of int
+        ``(vertical, horizontal)``.
+    padding : int, pair of int, "valid" or "same"
+        Zero padding; padded pixels are no inputs.
+    breakpoints : int
+        Breakpoints of the activation: 1 for ReLU.
+    shared : bool
+        Convolution (True) or locally connected layer (False).
+    bias : bool
+        With free biases, or without any.
+
+    Returns
+    -------
+    RegionCount
+        ``exact`` is the count at generic weights, which is also the maximum over all weights and
+        the average over any density; ``formula`` is the published value, an upper bound.
+
+    References
+    ----------
+    Xiong et al., On the number of linear regions of convolutional neural networks, 2020, Theorem 2.
+    Zaslavsky, Facing up to arrangements, 1975.
+
+    Examples
+    --------
+    >>> from sparsecnn import regions
+    >>> result = regions.architecture((1, 3, 3), n_filters=2, kernel_size=2)
+    >>> result.exact, result.formula
+    (255, 256)
+    """
+    model = layer(
+        input_shape, n_filters, kernel_size, stride, padding, dilation, breakpoints, shared, bias
+    )
+    exact = formula = None
+    assumes = ["generic weights" + (" and biases" if model.bias else ", no biases")]
+    try:
+        formula = model.formula() if model.bias else None
+    except TooLarge as reason:
+        assumes.append(f"formula left out: {reason}")
+    try:
+        exact, method = _exact_with_method(model)
+    except TooLarge as reason:
+        method = "bounds: windows apart below; formula or general position above"
+        assumes.append(f"exact count left out: {reason}")
+    except KeyboardInterrupt:
+        method = "interrupted; bounds only"
+    if exact is not None and "prime field" in method:
+        assumes.append(_PRIME_FIELD)
+    if not model.bias and model.breakpoints > 1:
+        assumes.append("breakpoints generic, the same for every neuron")
+    lower, upper = (model.lower(), model.upper()) if exact is None else (exact, exact)
+    return RegionCount(exact, formula, lower, upper, None, method, tuple(assumes))
+
+
+def _exact_with_method(model):
+    if model.formula_is_exact:
+        why = "one-dimensional" if model.shared else "unshared"
+        return model.formula(), f"formula, which is exact for {why} weights"
+    if not model.bias:
+        return model.exact(), "no-broken-circuit sets over a prime field"
+    return model.exact(), "independent sets of normals over a prime field"

@@ -1,0 +1,70 @@
+"""What a count of linear regions may say, field by field, and the refusal to start a hopeless one.
+
+Exact values, published formulas, bounds and samples never share a field.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+from ..validation import InputError
+
+
+class TooLarge(InputError):
+    """A count was refused because its estimate exceeds what one sitting can do."""
+
+
+@dataclasses.dataclass(frozen=True)
+class RegionCount:
+    """A number of linear regions together with how it was obtained.
+
+    Attributes
+    ----------
+    exact : int or None
+        The true number, or None when it was not determined.
+    formula : int or None
+        The published one-layer formula's value; an upper bound in general.
+    lower, upper : int or None
+        Proved bounds; equal to ``exact`` where that is known.
+    sampled : int or None
+        Distinct patterns met by sampling; a lower bound that says nothing about what it missed.
+    method : str
+        How ``exact`` (or, without it, the best bound) was obtained.
+    assumptions : tuple of str
+        What has to hold for the numbers to mean what their fields say.
+    """
+
+    exact: int | None = None
+    formula: int | None = None
+    lower: int | None = None
+    upper: int | None = None
+    sampled: int | None = None
+    method: str = ""
+    assumptions: tuple = ()
+
+    def summary(self):
+        """Return the count as a few lines of text, one per known field."""
+        lines = [
+            f"{name:<8} {_readable(value)}"
+            for name in ("exact", "formula", "lower", "upper", "sampled")
+            if (value := getattr(self, name)) is not None
+        ]
+        lines.append(f"method   {self.method}")
+        lines.extend(f"assumes  {text}" for text in self.assumptions)
+        return "\n".join(lines)
+
+    def to_dict(self):
+        """Return the fields as a plain dictionary."""
+        return {**dataclasses.asdict(self), "assumptions": list(self.assumptions)}
+
+
+def _readable(value):
+    """A count in full, or its first digits and power of ten beyond 24 digits."""
+    if value < 10**24:
+        return f"{value:,}"
+    power = int((value.bit_length() - 1) * math.log10(2))  # at most one too small
+    lead = value // 10 ** (power - 3)
+    if lead >= 10_000:
+        lead, power = lead // 10, power + 1
+    return f"{lead / 1000:.3f}e+{power} (all digits: the attribute, or to_dict())"

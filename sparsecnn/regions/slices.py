@@ -1,0 +1,477 @@
+"""The exact partition of a plane (or a line) through input space into linear regions.
+
+Polygons are cut stage by stage. A chunk of neighbouring polygons shares almost all of its
+activation pattern, so a layer's functions are kept as those of one polygon plus the few units in
+which the others differ: a layer is then lifted once per chunk and once per differing unit. A ReLU
+followed by a max-pool is read as one maximum over the window and zero.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+
+import numpy as np
+
+from ..validation import InputError, InputTypeError, as_float_array
+from . import polygons
+from .choices import ON_LINE, as_choices, at_candidates, codes, is_top
+from .piecewise import Affine, stages
+from .result import TooLarge
+
+#: polygons that are cut together
+CHUNK = 500
+#: polygons of one slice: some ten minutes and five gigabytes
+LARGEST_SLICE = 5_000_000
+
+
+@dataclasses.dataclass(frozen=True)
+class RegionSlice:
+    """The linear regions that a piece of a plane meets, as polygons.
+
+    Attributes
+    ----------
+    vertices : array of shape (n_regions, v, 2)
+        Corners in plane coordinates, padded by repeating the last one.
+    sizes : array of shape (n_regions,)
+        Corners of each polygon.
+    keys : uint64 array of shape (n_regions,)
+        A hash of each region's pattern; see ``pattern_keys``.
+    labels : int array of shape (n_regions,)
+        Largest output at the polygon's middle; zeros unless the network ends with an affine layer.
+    decision_boundary : array of shape (n_segments, 2, 2)
+        Segments along which two largest outputs are equal.
+    origin, basis : arrays of the input's shape, and (2, *shape)
+        The plane: ``origin + u basis[0] + v basis[1]``.
+    domain : array of shape (n_corners, 2)
+        The piece of the plane that was cut.
+    """
+
+    vertices: np.ndarray
+    sizes: np.ndarray
+    keys: np.ndarray
+    labels: np.ndarray
+    decision_boundary: np.ndarray
+    origin: np.ndarray
+    basis: np.ndarray
+    domain: np.ndarray
+
+    @property
+    def n_regions(self):
+        """Number of polygons."""
+        return len(self.sizes)
+
+    @functools.cached_property
+    def areas(self):
+        """Area of each polygon, in plane coordinates; they add up to the domain's."""
+        return polygons.areas(self.vertices)
+
+    @property
+    def polygons(self):
+        """The corners of each region, a list of arrays of shape (k, 2)."""
+        return [v[:k] for v, k in zip(self.vertices, self.sizes, strict=True)]
+
+    def summary(self):
+        """Return the slice as two lines of text."""
+        total = float(polygons.areas(self.domain[None])[0])
+        return (
+            f"{self.n_regions:,} linear regions, {len(np.unique(self.keys)):,} patterns, "
+            f"{len(self.decision_boundary):,} boundary segments\n"
+            f"areas add up to {self.areas.sum():.12g} of {total:.12g}"
+        )
+
+    def to_dict(self):
+        """Return the numbers as a plain dictionary."""
+        return {
+            "n_regions": self.n_regions,
+            "areas": self.areas.tolist(),
+            "polygons": [p.tolist() for p in self.polygons],
+            "labels": self.labels.tolist(),
+            "decision_boundary": self.decision_boundary.tolist(),
+        }
+
+
+@dataclasses.dataclass(frozen=True)
+class _Chunk:
+    """Neighbouring polygons and the current layer on them.
+
+    Unit ``k`` on polygon ``b`` is ``base[k] + sum_c change[b, c] columns[c, k]``, an affine
+    function of the plane's coordinates ``(u, v, 1)``.
+    """
+
+    vertices: np.ndarray
+    sizes: np.ndarray
+    keys: np.ndarray
+    base: np.ndarray
+    columns: np.ndarray
+    change: np.ndarray
+
+    def __len__(self):
+        return len(self.sizes)
+
+    def part(self, index):
+        """The polygons with this index."""
+        return dataclasses.replace(
+            self, vertices=self.vertices[index], sizes=self.sizes[index], keys=self.keys[index],
+            change=self.change[index],
+        )  # fmt: skip
+
+    def functions(self, units):
+        """Affine functions of some units on every polygon, (n, len(units), 3)."""
+        columns = self.columns[:, units]
+        used = np.flatnonzero(columns.any(axis=1))
+        return self.base[units] + columns[used].T @ self.change[:, used]
+
+    @functools.cached_property
+    def corners(self):
+        """Distinct corners ``(u, v, 1)``, a polygon of each, and where each polygon finds its own.
+
+        Neighbours share corners and the network is continuous: each corner is worked out once.
+        """
+        n, v, _ = self.vertices.shape
+        flat = self.vertices.reshape(-1, 2)
+        rounded = np.round(flat, 13).view(complex).reshape(-1)
+        _, first, back = np.unique(rounded, return_index=True, return_inverse=True)
+        points = np.column_stack([flat[first], np.ones(len(first))])
+        return points, first // v, back.reshape(n, v)
+
+    def at_corners(self, units):
+        """Values of some units at the distinct corners, (len(units), n_corners)."""
+        points, owner, _ = self.corners
+        return self.at(units, points, owner)
+
+    def at(self, units, points, owner):
+        """Values of some units at points ``(u, v, 1)`` of the polygons ``owner``, a row a unit."""
+        values = self.base[units] @ points.T
+        if self.change.shape[1]:
+            columns = self.columns[:, units]
+            change = np.einsum("pcx,px->cp", self.change[owner], points)
+            values += columns.T @ change
+        return values
+
+
+def plane_slice(
+    network, plane, box=None, *, input_shape=None, fuse_pools=True, limit=LARGEST_SLICE
+):
+    """Cut a piece of a plane exactly into the linear regions of a network.
+
+    Parameters
+    ----------
+    network : Network, layer, sequence of layers, or (weights, bias)
+    plane : array of three inputs, or (origin, basis)
+        Three inputs ``p`` of any shape span ``p0 + u (p1 - p0) + v (p2 - p0)``; ``basis`` holds two
+        directions of the shape of ``origin``.
+    box : (low, high), optional
+        Corners of a rectangle in ``(u, v)``, scalars or pairs. By default the triangle of the
+        three inputs, or the square from -1 to 1.
+    input_shape : tuple of int, optional
+        If the points are flat.
+    fuse_pools : bool
+        Whether ReLU and a max-pool behind it count as one maximum of the window and zero (regions
+        of what reaches the output), or every neuron's own sign counts too.
+    limit : int
+        Largest number of polygons.
+
+    Returns
+    -------
+    RegionSlice
+
+    Raises
+    ------
+    TooLarge
+        When more than ``limit`` polygons are certain, with how much of the domain is done.
+
+    Examples
+    --------
+    >>> from sparsecnn import regions
+    >>> weights, bias = [[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]], [0.0, 0.0, -0.5]
+    >>> plane_slice((weights, bias), ([0.0, 0.0], [[1.0, 0.0], [0.0, 1.0]])).n_regions
+    7
+    """
+    origin, basis, corners = _plane(plane, box)
+    shape = origin.shape if input_shape is None else tuple(input_shape)
+    work = as_choices(stages(network, shape), fuse_pools)
+    base = np.column_stack([basis[0].ravel(), basis[1].ravel(), origin.ravel()])
+    chunk = _Chunk(
+        corners[None], np.array([len(corners)]), np.zeros(1, dtype=np.uint64), base,
+        np.zeros((0, len(base))), np.zeros((1, 0, 3)),
+    )  # fmt: skip
+    classes = isinstance(work[-1], Affine)  # scores of classes, not another hidden layer
+    finished = [_finish(final, classes) for final in _cut_all(work, chunk, limit)]
+    vertices, sizes = polygons.stack([part[:2] for part in finished])
+    keys, labels, boundary = (np.concatenate([part[k] for part in finished]) for k in (2, 3, 4))
+    return RegionSlice(vertices, sizes, keys, labels, boundary, origin, basis, corners)
+
+
+def _plane(plane, box):
+    """Origin, basis and the corners of the domain."""
+    if isinstance(plane, tuple) and len(plane) == 2:
+        origin = as_float_array(plane[0], "origin", expected="one input")
+        basis = as_float_array(plane[1], "basis", expected="two directions")
+        if basis.shape != (2, *origin.shape):
+            raise InputError(
+                f"basis has shape {basis.shape}; expected two directions, {(2, *origin.shape)}."
+            )
+        corners = np.array([[-1.0, -1.0], [1.0, -1.0], [1.0, 1.0], [-1.0, 1.0]])
+    else:
+        points = as_float_array(plane, "plane", expected="three inputs or (origin, basis)")
+        if len(points) != 3 or points.ndim < 2:
+            raise InputTypeError(
+                f"plane has shape {points.shape}; expected three inputs, or (origin, basis)."
+            )
+        points = points.astype(np.float64)
+        origin, basis = points[0], points[1:] - points[0]
+        corners = np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
+    if box is not None:
+        low, high = (np.broadcast_to(np.asarray(side, float), (2,)) for side in box)
+        if not (low < high).all():
+            raise InputError(f"box is {box!r}; expected (low, high) with low < high.")
+        corners = np.array([low, [high[0], low[1]], high, [low[0], high[1]]])
+    if np.linalg.matrix_rank(basis.reshape(2, -1)) < 2:
+        raise InputError("the plane's two directions are parallel; expected three points apart.")
+    return origin.astype(np.float64), basis.astype(np.float64), corners
+
+
+def _cut_all(work, chunk, limit):
+    """Yield finished chunks, working off a stack of chunks, the deepest first.
+
+    With each chunk go the outputs whose choice varies over it, and those that still cut polygons.
+    """
+    stack, done, area = [(0, None, None, chunk)], 0, 0.0
+    whole = polygons.areas(chunk.vertices).sum()
+    while stack:
+        depth, varying, active, chunk = stack.pop()
+        known = done + len(chunk) + sum(len(item[3]) for item in stack)
+        if known > limit:  # every unfinished polygon holds a region
+            raise TooLarge(
+                f"more than {limit:,} regions are certain after {area / whole:.1%} of the plane's "
+                "piece. Take a smaller box, or raise the limit."
+            )
+        if depth == len(work):
+            done, area = done + len(chunk), area + polygons.areas(chunk.vertices).sum()
+            yield chunk
+            continue
+        stage = work[depth]
+        if isinstance(stage, Affine):
+            stack.append((depth + 1, None, None, _lift(stage, chunk)))
+            continue
+        varying, active, cuts = _open_outputs(stage, chunk, varying, active)
+        if len(chunk) > CHUNK:
+            stack.extend((depth, varying, active, half) for half in _halves(chunk))
+            continue
+        cut, active = _cut_by(stage, chunk, active, cuts)
+        if len(active):
+            stack.append((depth, varying, active, cut))
+        else:
+            stack.append((depth + 1, None, None, _choose(stage, depth, cut, varying)))
+
+
+def _lift(stage, chunk):
+    """Pass base and columns through an affine layer."""
+    base = stage.lift(chunk.base[None])[0]
+    columns = stage.linear(chunk.columns) if len(chunk.columns) else np.zeros((0, len(base)))
+    return dataclasses.replace(chunk, base=base, columns=columns)
+
+
+def _halves(chunk):
+    """Split a chunk by the median of its wider coordinate: halves of neighbours."""
+    middle = polygons.centres(chunk.vertices, chunk.sizes)
+    axis = np.ptp(middle, axis=0).argmax()
+    order = np.argsort(middle[:, axis], kind="stable")
+    half = len(order) // 2
+    return chunk.part(order[:half]), chunk.part(order[half:])
+
+
+def _open_outputs(stage, chunk, varying, active):
+    """Outputs whose choice is not the same on the whole chunk, or not on every polygon of it.
+
+    Third, which polygons the latter may cut: (outputs, n_polygons).
+    """
+    if varying is None:
+        varying = active = np.arange(len(stage.source))
+    back = chunk.corners[2]
+    differ, cutting, cuts = [varying[:0]], [varying[:0]], [np.zeros((0, len(back)), dtype=bool)]
+    for part in np.array_split(varying, max(1, len(varying) * len(back) // 100_000)):
+        if len(part):
+            top = is_top(at_candidates(stage, chunk.at_corners, part))
+            mixed = (top != top[..., :1]).any(axis=(0, 2))  # of equal functions the first stays
+            differ.append(part[mixed])
+            still = np.flatnonzero(mixed & np.isin(part, active))
+            split = ~_on_all_corners(top[:, still], back).any(axis=0)
+            crossing = split.any(axis=1)
+            cutting.append(part[still][crossing])
+            cuts.append(split[crossing])
+    return np.concatenate(differ), np.concatenate(cutting), np.concatenate(cuts)
+
+
+def _on_all_corners(top, back):
+    """Candidates that are largest at all corners of a polygon: (candidates, outputs, polygons)."""
+    result = top[..., back[:, 0]]
+    for corner in back.T[1:]:
+        result &= top[..., corner]
+    return result
+
+
+def _cut_by(stage, chunk, outputs, cuts):
+    """Cut by one open output after the other, until done or the chunk has doubled."""
+    limit = 2 * CHUNK
+    for k, output in enumerate(outputs):
+        which = np.flatnonzero(cuts[k])
+        part = chunk.part(which)
+        points = np.concatenate([part.vertices, np.ones((*part.vertices.shape[:2], 1))], axis=2)
+        values = points @ part.functions(stage.source[output]).transpose(0, 2, 1)
+        chunk, origin = _cut_polygons(
+            chunk, which, values * stage.gain[output] + stage.level[output]
+        )
+        cuts = cuts[:, origin]
+        if len(chunk) > limit:
+            return chunk, outputs[k + 1 :]
+    return chunk, outputs[:0]
+
+
+def _cut_polygons(chunk, which, values):
+    """Replace some polygons by the parts on which one candidate is largest.
+
+    Parameters
+    ----------
+    chunk : _Chunk
+    which : int array of shape (n,)
+    values : array of shape (n, v, candidates)
+        The candidates at the polygons' corners.
+
+    Returns
+    -------
+    chunk, origin
+        The new chunk and the number of the old polygon that each new one is part of.
+    """
+    margin = values[..., :, None] - values[..., None, :]
+    margin[np.abs(margin) < ON_LINE * (1 + np.abs(values[..., None]))] = 0
+    above = (margin > 0).any(axis=1)  # (n, j, i): j beats i at some corner
+    same = ~above & ~above.transpose(0, 2, 1)
+    own = np.arange(values.shape[2])
+    same[:, own, own] = False
+    doubled = (same & (own[:, None] > own)).any(axis=2)  # of equal functions the first one wins
+    above[:, own, own] = True
+    kept = (above | same).all(axis=2) & ~doubled
+    number = kept.sum(axis=1)
+    rest = np.ones(len(chunk), dtype=bool)
+    rest[which[number > 1]] = False
+    rest = np.flatnonzero(rest)
+    pieces = [(chunk.vertices[rest], chunk.sizes[rest], rest)]
+    two = np.flatnonzero(number == 2)
+    if len(two):
+        pieces.extend(_cut_in_two(chunk, which[two], margin[two], kept[two]))
+    for n in np.flatnonzero(number > 2):
+        pieces.extend(_cut_in_many(chunk, which[n : n + 1], margin[n], np.flatnonzero(kept[n])))
+    origin = np.concatenate([piece[2] for piece in pieces])
+    vertices, sizes = polygons.stack([piece[:2] for piece in pieces])
+    new = dataclasses.replace(
+        chunk, vertices=vertices, sizes=sizes, keys=chunk.keys[origin], change=chunk.change[origin]
+    )
+    return new, origin
+
+
+def _cut_in_two(chunk, which, margin, kept):
+    """The parts of polygons that two candidates share."""
+    k = np.arange(len(which))
+    first = kept.argmax(axis=1)
+    second = kept.shape[1] - 1 - kept[:, ::-1].argmax(axis=1)
+    level = margin[k, :, first, second]
+    for side in (level, -level):
+        vertices, sizes = polygons.clip(chunk.vertices[which], chunk.sizes[which], side)
+        full = sizes > 2
+        yield vertices[full], sizes[full], which[full]
+
+
+def _cut_in_many(chunk, which, margin, kept):
+    """The parts of one polygon, each clipped by all other candidates in turn."""
+    for j in kept:
+        # the margins of new corners are those of points on the edge: carried along as columns
+        carried = np.concatenate([chunk.vertices[which], margin[None, :, j]], axis=2)
+        sizes = chunk.sizes[which]
+        for i in kept:
+            level = carried[:, :, 2 + i]
+            if i != j and (level < 0).any() and sizes[0] > 2:
+                carried, sizes = polygons.clip(carried, sizes, level)
+        inside = sizes[0] > 2 and all((carried[0, :, 2 + i] > 0).any() for i in kept if i != j)
+        if inside:
+            yield carried[..., :2], sizes, which
+
+
+def _choose(stage, depth, chunk, varying):
+    """Fix every output's choice and keep the outputs in which polygons differ as changes."""
+    middle = polygons.centres(chunk.vertices, chunk.sizes)
+    points = np.column_stack([middle, np.ones(len(middle))])
+    k, owner = np.arange(len(stage.source)), np.arange(len(chunk))
+    first = at_candidates(stage, lambda units: chunk.at(units, points[:1], owner[:1]), k)
+    best = is_top(first)[..., 0].argmax(axis=0)
+    own = at_candidates(stage, lambda units: chunk.at(units, points, owner), varying)
+    own = is_top(own).argmax(axis=0).T
+    keys = chunk.keys + codes(depth, k, best).sum(dtype=np.uint64)
+    keys += codes(depth, varying, own).sum(axis=1, dtype=np.uint64)
+    keys -= codes(depth, varying, best[varying]).sum(dtype=np.uint64)
+    source = stage.source[k, best]
+    base = chunk.part(slice(1)).functions(source)[0] * stage.slope[k, best][:, None]
+    base[:, 2] += stage.constant[k, best]
+    moving = np.abs(chunk.columns).any(axis=0)[source]
+    moving[varying] = True
+    moving = np.flatnonzero(moving)
+    choice = np.tile(best, (len(chunk), 1))
+    choice[:, varying] = own
+    change = _picked(stage, chunk, moving, choice[:, moving]) - base[moving]
+    moved = np.abs(change).any(axis=(0, 2))
+    columns = np.zeros((int(moved.sum()), len(k)))
+    columns[np.arange(len(columns)), moving[moved]] = 1.0
+    return _Chunk(chunk.vertices, chunk.sizes, keys, base, columns, change[:, moved])
+
+
+def _picked(stage, chunk, outputs, best):
+    """The chosen affine functions of some outputs on every polygon, (n, len(outputs), 3)."""
+    source = stage.source[outputs, best]
+    units, place = np.unique(source, return_inverse=True)
+    functions = chunk.functions(units)
+    place = place.reshape(source.shape)
+    picked = functions[np.arange(len(chunk))[:, None], place]
+    picked = picked * stage.slope[outputs, best][..., None]
+    picked[..., 2] += stage.constant[outputs, best]
+    return picked
+
+
+def _finish(chunk, classes):
+    """Labels at the middles and the segments where two largest outputs are equal."""
+    if not classes:
+        none = np.zeros(len(chunk), dtype=int)
+        return chunk.vertices, chunk.sizes, chunk.keys, none, np.zeros((0, 2, 2))
+    outputs = np.arange(len(chunk.base))
+    middle = polygons.centres(chunk.vertices, chunk.sizes)
+    points = np.column_stack([middle, np.ones(len(middle))])
+    labels = chunk.at(outputs, points, np.arange(len(chunk))).argmax(axis=0)
+    segments = np.zeros((0, 2, 2))
+    if len(outputs) > 1:
+        top = is_top(chunk.at_corners(outputs))[:, None]
+        split = ~_on_all_corners(top, chunk.corners[2]).any(axis=0)[0]
+        if split.any():
+            segments = _boundary(chunk.part(np.flatnonzero(split)))
+    return chunk.vertices, chunk.sizes, chunk.keys, labels, segments
+
+
+def _boundary(chunk):
+    """Edges of the decision cells along which the runner-up ties, each once."""
+    n_outputs = len(chunk.base)
+    values = chunk.at_corners(np.arange(n_outputs)).T[chunk.corners[2]]
+    cut, _ = _cut_polygons(chunk, np.arange(len(chunk)), values)
+    points = polygons.centres(cut.vertices, cut.sizes)
+    functions = cut.functions(np.arange(n_outputs))
+    at = np.concatenate([cut.vertices, np.ones((*cut.vertices.shape[:2], 1))], axis=2)
+    scores = np.einsum("bkx,bvx->bvk", functions, at)
+    inside = np.einsum("bkx,bx->bk", functions, np.column_stack([points, np.ones(len(points))]))
+    winner = inside.argmax(axis=1)
+    own = np.take_along_axis(scores, winner[:, None, None], axis=2)
+    tied = np.abs(scores - own) < 1e-9 * (1 + np.abs(own))
+    tied &= np.arange(n_outputs) > winner[:, None, None]
+    v = scores.shape[1]
+    after = np.where(np.arange(1, v + 1) < cut.sizes[:, None], np.arange(1, v + 1), 0)
+    both = tied & np.take_along_axis(tied, after[..., None], axis=1)
+    on = both.any(axis=2) & (np.arange(v) < cut.sizes[:, None])
+    b, e = np.nonzero(on)
+    return np.stack([cut.vertices[b, e], cut.vertices[b, after[b, e]]], axis=1)
