@@ -69,4 +69,4 @@ def __getattr__(name):
 
 
 def __dir__():
-    return sorted({*globals(), *_HOME, *_SUBMODULES})
+    return sorted({*globals(), *_HOME, *_MODULES})
