@@ -9,11 +9,9 @@ import argparse
 import contextlib
 import dataclasses
 import json
-import os
 import sys
 import time
 import warnings
-from pathlib import Path
 
 EXIT_OK, EXIT_INPUT, EXIT_USAGE, EXIT_NOT_CONVERGED, EXIT_INTERRUPTED = 0, 1, 2, 3, 130
 
@@ -334,14 +332,9 @@ class _FitProgress:
 # -- arguments ------------------------------------------------------------------------------
 def _check_out(out):
     """Refuse a page that cannot be written before the work, not after it."""
-    path = Path(out)
-    if path.is_dir() or not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
-        from .validation import InputError
+    from .report import output_target
 
-        raise InputError(
-            f"--out is {out!r}, where no page can be written; expected a file in an existing, "
-            "writable folder."
-        )
+    output_target(out, "--out")
 
 
 def _source(text):

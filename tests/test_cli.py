@@ -1,6 +1,7 @@
 """The command line: its exit codes, what it prints where, and that no page is ever half written."""
 
 import json
+import os
 import re
 import runpy
 import subprocess
@@ -191,6 +192,21 @@ def test_bad_input_is_one_sentence_on_stderr_before_any_comparison(
     assert code == 1 and out == ""
     assert err.startswith("sparsecnn compare: ") and said in err and err.count("\n") == 1
     assert [path.name for path in tmp_path.iterdir()] == ["file.txt"]
+
+
+@pytest.mark.parametrize("kind", ["read-only", "a pipe"])
+def test_an_out_that_is_no_writable_file_is_refused_before_the_work(
+    kind, capsys, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(datasets, "load", _no_work)
+    out = tmp_path / "page.html"
+    if kind == "a pipe":
+        os.mkfifo(out)
+    else:
+        out.touch(0o444)
+    before = out.lstat()
+    code, _, err = run(capsys, "compare", "--out", out)
+    assert code == 1 and str(out) in err and kind in err and out.lstat() == before
 
 
 def test_a_damaged_file_is_named(capsys, tmp_path):
