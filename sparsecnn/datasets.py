@@ -180,11 +180,18 @@ def _idx_folder(path):
     found = {}
     for file in sorted(path.iterdir()):
         name = file.name.lower()
-        if "ubyte" not in name and "idx" not in name:
+        if ("ubyte" not in name and "idx" not in name) or not file.is_file():
             continue
-        part = "test" if name.startswith(("t10k", "test")) else "train"
+        if file.suffix.lower() in _PICTURES:
+            continue
+        part = "test" if "t10k" in name or "test" in name else "train"
         kind = "labels" if "label" in name or "idx1" in name else "images"
-        found.setdefault(f"{part} {kind}", file)
+        other = found.setdefault(f"{part} {kind}", file)
+        if file.name not in (other.name, f"{other.name}.gz"):  # unpacked and kept is one file
+            raise InputError(
+                f"{path}: {other.name} and {file.name} both look like the {part} {kind}; expected "
+                "one file for each. Keep one set in a folder of its own."
+            )
     return found if "train images" in found or "test images" in found else None
 
 

@@ -158,6 +158,26 @@ def test_a_folder_with_one_idx_set_is_split(tmp_path):
     assert images.train_labels is None
 
 
+def test_the_role_of_an_idx_file_may_stand_anywhere_in_its_name(tmp_path):
+    train, test = digits(9), digits(4)
+    for part, array in (("train", train), ("test", test)):
+        name = f"emnist-digits-{part}-images-idx3-ubyte"
+        write(tmp_path / f"{name}.gz", gzip.compress(idx(array)))
+        write(tmp_path / name, idx(array))  # unpacked beside the packed one
+    (tmp_path / "emnist-digits-train-labels-idx1-ubyte").mkdir()  # as some archives unpack
+    picture(tmp_path / "idx-preview.png", digits(1)[0])
+    images = datasets.load(tmp_path)
+    np.testing.assert_array_equal(images.train[:, 0], np.float32(train) / 255)
+    np.testing.assert_array_equal(images.test[:, 0], np.float32(test) / 255)
+
+
+def test_two_idx_files_for_one_role_are_refused_by_name(tmp_path):
+    for kind in ("digits", "letters"):
+        write(tmp_path / f"emnist-{kind}-test-images-idx3-ubyte", idx(digits(4)))
+    with pytest.raises(sc.InputError, match=r"emnist-digits-test.* and emnist-letters-test"):
+        datasets.load(tmp_path)
+
+
 def test_labels_that_do_not_fit_the_images_are_refused(tmp_path):
     folder = _mnist(tmp_path, digits(9), np.arange(8, dtype=np.uint8), None, None)
     with pytest.raises(sc.InputError, match="9 images but labels of shape"):
