@@ -219,6 +219,39 @@ def test_an_archive_with_its_own_test_set_has_one_unit_and_one_numbering(tmp_pat
     np.testing.assert_array_equal(loaded.test_labels, [2, 2, 1, 0])
 
 
+@pytest.mark.parametrize("labels_first", [False, True])
+@pytest.mark.parametrize("shape", [(8, 5, 6), (8, 5, 6, 3)])
+def test_unnamed_images_and_labels_are_told_apart(tmp_path, shape, labels_first):
+    x = np.broadcast_to(np.arange(8).reshape(8, *[1] * (len(shape) - 1)), shape) / 8
+    arrays = [x, np.arange(8) % 4]
+    np.savez(tmp_path / "a.npz", *(arrays[::-1] if labels_first else arrays))
+    loaded = datasets.load(tmp_path / "a.npz")
+    assert loaded.train.shape[1:] == (1 if len(shape) == 3 else 3, 5, 6)
+    np.testing.assert_array_equal(loaded.train[:, 0, 0, 0] * 8 % 4, loaded.train_labels)
+
+
+def test_a_test_set_alone_is_split_and_a_column_of_labels_is_flattened(tmp_path):
+    x = np.broadcast_to(np.arange(8)[:, None, None], (8, 5, 6)) / 8
+    np.savez(tmp_path / "a.npz", x_test=x, y_test=np.arange(8)[:, None] % 2)
+    loaded = datasets.load(tmp_path / "a.npz")
+    assert (len(loaded.train), len(loaded.test)) == (6, 2)
+    np.testing.assert_array_equal(loaded.train[:, 0, 0, 0] * 8 % 2, loaded.train_labels)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "white"),
+    [(0, 255, 255), (0, 2, 255), (0, 1.5, 1), (0, 1, 1), (-1, 200, 1), (0, 256, 1)],
+)
+def test_floats_in_the_range_of_bytes_are_divided_as_bytes(tmp_path, low, high, white):
+    """By one unit, although the test set alone would say another."""
+    x, x_test = np.full((4, 3, 3), float(high)), np.full((4, 3, 3), 0.5)
+    x[0] = low
+    np.savez(tmp_path / "a.npz", x_train=x, x_test=x_test)
+    loaded = datasets.load(tmp_path / "a.npz")
+    np.testing.assert_array_equal(loaded.train[:, 0], np.float32(x / white))
+    np.testing.assert_array_equal(loaded.test[:, 0], np.float32(x_test / white))
+
+
 @pytest.mark.parametrize(
     ("shape", "channels"),
     [((8, 5, 6), 1), ((8, 3, 5, 6), 3), ((8, 5, 6, 3), 3), ((8, 1, 5, 6), 1), ((8, 5, 6, 1), 1)],
@@ -319,6 +352,16 @@ def test_colour_pictures_keep_three_channels(tmp_path):
     first = np.float32(wanted[0].transpose(2, 0, 1)) / 255
     everything = np.concatenate([loaded.train, loaded.test])
     assert any(np.array_equal(first, image) for image in everything)
+
+
+def test_grey_and_colour_pictures_of_one_size_become_grey(tmp_path):
+    for i in range(3):
+        picture(tmp_path / f"{i}.png", np.full((6, 6), 100, np.uint8))
+        picture(tmp_path / f"colour{i}.png", np.full((6, 6, 3), 100, np.uint8))
+    loaded = datasets.load(tmp_path)
+    assert loaded.train.shape[1:] == loaded.test.shape[1:] == (1, 6, 6)
+    assert loaded.train.dtype == np.float32
+    np.testing.assert_allclose(loaded.train, 100 / 255, rtol=1e-6)
 
 
 def test_sixteen_bits_are_not_clipped(tmp_path):
