@@ -9,11 +9,9 @@ import argparse
 import contextlib
 import dataclasses
 import json
-import os
 import sys
 import time
 import warnings
-from pathlib import Path
 
 EXIT_OK, EXIT_INPUT, EXIT_USAGE, EXIT_NOT_CONVERGED, EXIT_INTERRUPTED = 0, 1, 2, 3, 130
 
@@ -38,13 +36,25 @@ def main(argv=None):
     from .validation import InputError, InputTypeError
 
     try:
-        return arguments.run(arguments)
+        with _warnings_as_lines(arguments.command):
+            return arguments.run(arguments)
     except (InputError, InputTypeError, OSError) as error:
         print(f"sparsecnn {arguments.command}: {error}", file=sys.stderr)
         return EXIT_INPUT
     except KeyboardInterrupt:
         print(f"\nsparsecnn {arguments.command}: interrupted, no file was written", file=sys.stderr)
         return EXIT_INTERRUPTED
+
+
+@contextlib.contextmanager
+def _warnings_as_lines(command):
+    """Say each warning once, as one line without the source that raised it."""
+    with warnings.catch_warnings(record=True) as caught:
+        try:
+            yield
+        finally:
+            for text in dict.fromkeys(" ".join(str(w.message).split()) for w in caught):
+                print(f"sparsecnn {command}: warning: {text}", file=sys.stderr)
 
 
 def _parser():
@@ -87,6 +97,7 @@ def _add_compare(commands):
         ),
     )
     count = {"type": _at_least(1), "metavar": "N"}
+    many = {**count, "type": _at_least(8)}
     levels = {"type": _numbers(int), "metavar": "N,N"}
     paddings, priors = ("valid", "same", "circular"), sorted(_PRIORS)
     for flag, settings, text in (
@@ -100,11 +111,11 @@ def _add_compare(commands):
         ("--epochs", {**count, "default": 8}, "passes over the images while learning (default 8)"),
         (
             "--learn",
-            {**count, "default": 4000},
+            {**many, "default": 4000},
             "images the filters are learned on, at most (4000)",
         ),
-        ("--train", count, "images the readouts are trained on, at most (default: all)"),
-        ("--test", count, "held-out images, at most (default: all)"),
+        ("--train", many, "images the readouts are trained on, at most (default: all)"),
+        ("--test", {**count, "type": _at_least(2)}, "held-out images, at most (default: all)"),
         ("--noise", {"type": _noise_levels, "metavar": "X,X"}, "noise levels (default 0.1,0.2)"),
     ):
         parser.add_argument(flag, help=text, **settings)
@@ -188,13 +199,14 @@ def _plan(data, arguments):
     lam = arguments.lam
     if lam is None:
         lam = round(0.1 * max(1.0, float(abs(data.train).max()) / 2), 3)
-    if kernel[0] > min(height, width):
-        from .validation import InputError
+    for name, first, what in (("kernel", kernel[0], "filters"), ("stride", stride[0], "steps")):
+        if first > min(height, width):
+            from .validation import InputError
 
-        raise InputError(
-            f"--kernel starts with {kernel[0]}, but the images are {height} x {width}; expected "
-            "filters that fit. Use a smaller kernel."
-        )
+            raise InputError(
+                f"--{name} starts with {first}, but the images are {height} x {width}; expected "
+                f"{what} that fit. Use a smaller {name}."
+            )
     return {"atoms": atoms, "kernel": kernel, "stride": stride, "lam": lam}
 
 
@@ -526,14 +538,9 @@ def _run_explain(arguments):
 # -- arguments ------------------------------------------------------------------------------
 def _check_out(out):
     """Refuse a page that cannot be written before the work, not after it."""
-    path = Path(out)
-    if path.is_dir() or not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
-        from .validation import InputError
+    from .report import output_target
 
-        raise InputError(
-            f"--out is {out!r}, where no page can be written; expected a file in an existing, "
-            "writable folder."
-        )
+    output_target(out, "--out")
 
 
 def _source(text):

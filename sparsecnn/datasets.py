@@ -180,11 +180,18 @@ def _idx_folder(path):
     found = {}
     for file in sorted(path.iterdir()):
         name = file.name.lower()
-        if "ubyte" not in name and "idx" not in name:
+        if ("ubyte" not in name and "idx" not in name) or not file.is_file():
             continue
-        part = "test" if name.startswith(("t10k", "test")) else "train"
+        if file.suffix.lower() in _PICTURES:
+            continue
+        part = "test" if "t10k" in name or "test" in name else "train"
         kind = "labels" if "label" in name or "idx1" in name else "images"
-        found.setdefault(f"{part} {kind}", file)
+        other = found.setdefault(f"{part} {kind}", file)
+        if file.name not in (other.name, f"{other.name}.gz"):  # unpacked and kept is one file
+            raise InputError(
+                f"{path}: {other.name} and {file.name} both look like the {part} {kind}; expected "
+                "one file for each. Keep one set in a folder of its own."
+            )
     return found if "train images" in found or "test images" in found else None
 
 
@@ -220,8 +227,10 @@ def _folder(path, tile, test_fraction, rng):
             "pictures, one per class."
         )
     pictures = [(_picture(file), label) for file, label in files]
-    shapes = {picture.shape for picture, _ in pictures}
-    if len(shapes) == 1 and max(next(iter(shapes))[:2]) <= 2 * tile:
+    sizes = {picture.shape[:2] for picture, _ in pictures}
+    if len(sizes) == 1 and max(*sizes.pop()) <= 2 * tile:
+        if len({picture.shape for picture, _ in pictures}) > 1:  # some grey, some in colour
+            pictures = [(_grey(picture), label) for picture, label in pictures]
         images = np.stack([_channels_first(picture) for picture, _ in pictures])
         labels = np.array([label for _, label in pictures]) if labelled else None
         return _split(path.name, images, labels, test_fraction, rng)
@@ -230,7 +239,7 @@ def _folder(path, tile, test_fraction, rng):
 
 
 def _archive(path, tile, test_fraction, rng):
-    """npz (keys x/images/data, y/labels/target, x_train.. x_test..;
+    """npz (keys x/images/data, y/labels/target, x_train.. x_test..; unnamed images and labels;
     else every image-like array) or npy.
     """
     try:
@@ -245,12 +254,7 @@ def _archive(path, tile, test_fraction, rng):
             f"{path} cannot be read ({error}); expected a NumPy archive without objects."
         )
 
-    def first(*names):
-        return next((arrays[n] for n in names if n in arrays), None)
-
-    train = first("x_train", "train_images", "train", "x", "images", "data")
-    labels = first("y_train", "train_labels", "y", "labels", "target")
-    test, test_labels = first("x_test", "test_images", "test"), first("y_test", "test_labels")
+    (train, labels), (test, test_labels) = _named(arrays)
     if train is None:
         pictures = [
             (a, i)
@@ -263,9 +267,9 @@ def _archive(path, tile, test_fraction, rng):
                 "'x_train', with labels under "
                 "'y', 'labels' or 'y_train'."
             )
-        return _split(
-            path.name, *_tiles([(_unit_range(a), i) for a, i in pictures], tile), test_fraction, rng
-        )
+        largest = _common_white([a for a, _ in pictures])
+        pictures = [(_unit_range(a, largest), i) for a, i in pictures]
+        return _split(path.name, *_tiles(pictures, tile), test_fraction, rng)
     if test is not None:
         return _given_split(path, (train, labels), (test, test_labels))
     train = _as_images(train, path)
@@ -276,15 +280,37 @@ def _archive(path, tile, test_fraction, rng):
     return _split(path.name, train, labels, test_fraction, rng)
 
 
+def _named(arrays):
+    """(images, labels) of an archive twice: to train on and held out; None for what is missing."""
+
+    def first(*names):
+        return next((arrays[n] for n in names if n in arrays), None)
+
+    def flat(labels):
+        column = labels is not None and labels.ndim == 2 and labels.shape[1] == 1
+        return labels[:, 0] if column else labels
+
+    train = first("x_train", "train_images", "train", "x", "images", "data")
+    labels = first("y_train", "train_labels", "y", "labels", "target")
+    test, test_labels = first("x_test", "test_images", "test"), first("y_test", "test_labels")
+    if train is None and test is not None:  # one set, to be split
+        train, labels, test, test_labels = test, test_labels, None, None
+    elif train is None and sorted(arrays) == ["arr_0", "arr_1"]:
+        images, numbers = sorted(arrays.values(), key=lambda a: -a.ndim)
+        numbers = flat(numbers)
+        whole = numbers.dtype.kind in "ui" and images.ndim in (3, 4)
+        if whole and numbers.shape == images.shape[:1]:
+            train, labels = images, numbers
+    return (train, flat(labels)), (test, flat(test_labels))
+
+
 # -- arrays ---------------------------------------------------------------------------------
 def _given_split(path, train, test):
     """An ``ImageSet`` of (images, labels) twice: one unit for all pixels, one numbering for all
     labels.
     """
     both = [images for images, _ in (train, test)]
-    largest = None
-    if all(a.dtype.kind in "ui" and a.size for a in both):
-        largest = max(_white(a) for a in both)
+    largest = _common_white(both)
     both = [_as_images(a, path, largest) for a in both]
     if both[0].shape[1:] != both[1].shape[1:]:
         raise InputError(
@@ -317,15 +343,31 @@ def _as_images(array, source, largest=None):
 
 
 def _unit_range(array, largest=None):
-    """float32 pixels; integers are divided by ``largest`` (default: their white)."""
-    if array.dtype.kind in "ui":
-        return (array / np.float32(largest or _white(array))).astype(np.float32)
-    return array.astype(np.float32)
+    """float32 pixels, divided by ``largest`` (default: their white)."""
+    largest = largest or _white(array)
+    return (array if largest == 1 else array / np.float32(largest)).astype(np.float32)
+
+
+def _common_white(arrays):
+    """One unit for arrays of one kind; None if some are whole numbers and some are not."""
+    if all(a.dtype.kind in "ui" for a in arrays):
+        return max(_white(a) for a in arrays)
+    if all(a.dtype.kind == "f" for a in arrays):
+        low = min(a.min(initial=0) for a in arrays)
+        return _white(np.array([low, *(a.max(initial=0) for a in arrays)]))
+    return None
 
 
 def _white(array):
-    """Largest value of the type for bytes, of the array for other integers."""
-    return 255 if array.dtype == np.uint8 else max(int(array.max(initial=0)), 1)
+    """255 for bytes and for other numbers in their range, 1 for the rest of these; the largest
+    of other integers.
+    """
+    if array.dtype == np.uint8:
+        return 255
+    if array.dtype.kind in "ui":
+        return max(int(array.max(initial=0)), 1)
+    like_bytes = array.dtype.kind == "f" and array.min(initial=0) >= 0
+    return 255 if like_bytes and 1.5 < array.max(initial=0) <= 255 else 1
 
 
 def _check_labels(labels, images, source):
@@ -355,8 +397,8 @@ def _picture(path):
         with Image.open(path) as picture:
             if picture.mode.startswith("I;16"):
                 return np.asarray(picture, dtype=np.float32) / 65535.0
-            if picture.mode in ("I", "F"):
-                return _unit_range(np.asarray(picture))
+            if picture.mode in ("I", "F"):  # measured values stay in their own unit
+                return _unit_range(np.asarray(picture), 1 if picture.mode == "F" else None)
             colour = picture.mode not in ("1", "L")
             return np.asarray(picture.convert("RGB" if colour else "L"), dtype=np.float32) / 255.0
     except (OSError, UnidentifiedImageError, Image.DecompressionBombError, ValueError) as error:
@@ -367,11 +409,18 @@ def _channels_first(picture):
     return picture[None] if picture.ndim == 2 else picture.transpose(2, 0, 1)
 
 
+def _grey(picture):
+    """Luma of a picture (ITU-R BT.601), float32."""
+    if picture.ndim == 3:
+        picture = picture[..., :3] @ np.array([0.299, 0.587, 0.114])
+    return picture.astype(np.float32)
+
+
 def _tiles(pictures, tile):
     """Grey tiles, mean removed, divided by their common standard deviation; (tiles, labels)."""
     images, labels = [], []
     for picture, label in pictures:
-        grey = picture if picture.ndim == 2 else picture[..., :3] @ np.array([0.299, 0.587, 0.114])
+        grey = _grey(picture)
         rows, columns = grey.shape[0] // tile, grey.shape[1] // tile
         cut = (
             grey[: rows * tile, : columns * tile].reshape(rows, tile, columns, tile).swapaxes(1, 2)

@@ -129,8 +129,8 @@ class Hierarchy:
         x = as_float_array(
             x, "x", expected=f"signals (n_samples, *{self.levels[0].dictionary.signal_shape})"
         )
-        for i, level in enumerate(self.levels):
-            if i and len(level.dictionary.signal_shape) == 1:
+        for level in self.levels:
+            if len(level.dictionary.signal_shape) == 1:
                 x = x.reshape(len(x), -1)
             problem = SparseCodingProblem(x, level.dictionary, level.prior)
             chosen = default_solver(problem).solver if solver is None else solver
@@ -161,8 +161,9 @@ class Hierarchy:
         layers = []
         for i, level in enumerate(self.levels):
             dictionary, prior = level.dictionary, level.prior
-            if i and len(dictionary.signal_shape) == 1 and len(self.levels[i - 1].output_shape) > 1:
-                layers.append(Flatten())
+            if len(dictionary.signal_shape) == 1 and (i == 0 or len(below) > 1):
+                layers.append(Flatten())  # a dense level takes images flattened
+            below = level.output_shape
             bias, activation = _bias_and_activation(prior, dictionary.n_atoms)
             if len(dictionary.signal_shape) == 1:
                 layers.append(Linear(dictionary.atoms, bias))

@@ -221,7 +221,7 @@ class _Pool(Layer):
                 "window's "
                 f"{self.size[0]}x{self.size[1]}; expected larger maps. Use a smaller pool."
             )
-        return engine_for(x).windows(x, self.size, self.stride)
+        return x, engine_for(x).windows(x, self.size, self.stride)
 
     def _scatter(self, values, shape):
         return engine_for(values).scatter_windows(values, shape, self.stride)
@@ -243,7 +243,7 @@ class MaxPool(_Pool):
     """
 
     def forward(self, x):
-        windows = self._windows(x)
+        x, windows = self._windows(x)
         flat = windows.reshape(*windows.shape[:4], -1)
         first = flat.argmax(axis=-1)[..., None]
         shapes = x.shape, windows.shape, flat.shape  # all that is kept of those arrays
@@ -268,7 +268,7 @@ class AveragePool(_Pool):
     """
 
     def forward(self, x):
-        windows = self._windows(x)
+        x, windows = self._windows(x)
         count, shape, spread = self.size[0] * self.size[1], x.shape, windows.shape
 
         def pullback(dy):
@@ -290,7 +290,7 @@ class L2Pool(_Pool):
     """
 
     def forward(self, x):
-        windows = self._windows(x)
+        x, windows = self._windows(x)
         scale = np.abs(windows).max(axis=(4, 5), keepdims=True)
         scale = np.where(scale > 0, scale, 1)  # so that squares neither overflow nor vanish
         y = scale[..., 0, 0] * np.sqrt(((windows / scale) ** 2).sum(axis=(4, 5)))
@@ -306,6 +306,7 @@ class Flatten(Layer):
     """Each sample as one row: (n, ...) -> (n, product)."""
 
     def forward(self, x):
+        x = _checked_input(x, self)
         shape = x.shape
         return x.reshape(shape[0], -1), lambda dy: (dy.reshape(shape), {})
 
@@ -328,6 +329,13 @@ def _checked_bias(bias, n_outputs):
 def _checked_input(x, layer, ndim=None, expected="an array", channels=None):
     """``x`` in a real floating dtype, which the weights follow; integers become float64."""
     owner = type(layer).__name__
+    if isinstance(x, np.ma.MaskedArray):
+        raise InputTypeError(
+            f"{owner}: x is a masked array, whose mask a layer cannot honour; expected {expected}. "
+            "Use x.filled(0), or code it with SparseCodingProblem(mask=...)."
+        )
+    if isinstance(x, list | tuple):
+        x = as_float_array(x, f"{owner}: x", expected=expected, finite=False)
     if not array_api_compat.is_array_api_obj(x) or ndim not in (None, x.ndim):
         raise InputError(
             f"{owner}: x has shape {getattr(x, 'shape', None)}; expected {expected}, batch first. "

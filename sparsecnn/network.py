@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from .layers import Layer
-from .validation import InputError, InputTypeError
+from .validation import InputError, InputTypeError, as_integer
 
 
 class Network(Layer):
@@ -31,6 +31,12 @@ class Network(Layer):
     """
 
     def __init__(self, layers):
+        if not hasattr(layers, "__iter__"):
+            raise InputTypeError(
+                f"layers is {layers!r}; expected a sequence of layers. Write Network([{layers!r}])."
+                if isinstance(layers, Layer)
+                else f"layers is {layers!r}; expected a sequence of layers, such as [Flatten()]."
+            )
         layers = tuple(layers)
         for i, layer in enumerate(layers):
             if not isinstance(layer, Layer):
@@ -102,8 +108,14 @@ class Network(Layer):
         -------
         str
         """
+        if not hasattr(input_shape, "__iter__"):
+            raise InputTypeError(
+                f"input_shape is {input_shape!r}; expected the shape of one sample, such as "
+                "(n_channels, height, width) or (n_features,). Write one number as a tuple, (6,)."
+            )
+        input_shape = tuple(as_integer(n, "each entry of input_shape") for n in input_shape)
         x = np.zeros((1, *input_shape))
-        rows = [("input", str(tuple(input_shape)), "")]
+        rows = [("input", str(input_shape), "")]
         for layer in self.layers:
             x = layer.forward(x)[0]
             count = sum(np.size(p) for p in layer.params.values())

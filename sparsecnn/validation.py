@@ -92,9 +92,10 @@ def as_float_array(value, name, *, ndim=None, expected="a numeric array", finite
 def as_integer(value, name, *, minimum=1):
     """Return ``value`` as an int not below ``minimum``, or refuse it."""
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+        number = isinstance(value, numbers.Real) and not isinstance(value, bool)
         raise InputTypeError(
-            f"{name} is {value!r}; expected an integer >= {minimum}. Use int({name}) if that is "
-            "meant."
+            f"{name} is {value!r}; expected an integer >= {minimum}."
+            + (" Convert it with int(...)." if number else "")
         )
     if value < minimum:
         raise InputError(f"{name} is {value}; expected an integer >= {minimum}.")

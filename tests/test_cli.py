@@ -1,10 +1,12 @@
 """The command line: its exit codes, what it prints where, and that no page is ever half written."""
 
 import json
+import os
 import re
 import runpy
 import subprocess
 import sys
+import warnings
 
 import numpy as np
 import pytest
@@ -62,7 +64,10 @@ def test_no_command_is_a_usage_error_that_shows_the_help(capsys):
     [
         (["frobnicate"], "invalid choice"),
         (["compare", "--frobnicate"], "unrecognized arguments"),
-        (["compare", "--test", "0"], "below 1"),
+        (["compare", "--epochs", "0"], "below 1"),
+        (["compare", "--test", "1"], "below 2"),
+        (["compare", "--train", "7"], "below 8"),
+        (["compare", "--learn", "7"], "below 8"),
         (["compare", "--test", "many"], "not a whole number"),
         (["compare", "--seed", "-1"], "below 0"),
         (["compare", "--atoms", "3;4"], "not a list of numbers"),
@@ -173,6 +178,7 @@ def _no_work(*arguments, **named):
         (["--atoms", "3,4,5"], "the levels do not agree: --atoms has 3, --kernel has 2"),
         (["--atoms", "3", "--kernel", "4,2"], "the levels do not agree"),
         (["--kernel", "40,2"], "--kernel starts with 40"),
+        (["--stride", "40,2"], "--stride starts with 40"),
         (["--kernel", "0,1"], "kernel_size is 0"),
         (["--atoms", "0,1"], "n_atoms is 0"),
         (["--out", "missing/page.html"], "--out is 'missing/page.html', where no page can"),
@@ -191,6 +197,21 @@ def test_bad_input_is_one_sentence_on_stderr_before_any_comparison(
     assert code == 1 and out == ""
     assert err.startswith("sparsecnn compare: ") and said in err and err.count("\n") == 1
     assert [path.name for path in tmp_path.iterdir()] == ["file.txt"]
+
+
+@pytest.mark.parametrize("kind", ["read-only", "a pipe"])
+def test_an_out_that_is_no_writable_file_is_refused_before_the_work(
+    kind, capsys, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(datasets, "load", _no_work)
+    out = tmp_path / "page.html"
+    if kind == "a pipe":
+        os.mkfifo(out)
+    else:
+        out.touch(0o444)
+    before = out.lstat()
+    code, _, err = run(capsys, "compare", "--out", out)
+    assert code == 1 and str(out) in err and kind in err and out.lstat() == before
 
 
 def test_a_damaged_file_is_named(capsys, tmp_path):
@@ -250,10 +271,26 @@ def test_a_page_that_cannot_be_finished_leaves_the_old_one(
 
 def test_codes_that_do_not_converge_are_an_exit_code_of_their_own(capsys, tmp_path, quick):
     quick(stride=1, max_iter=2)
-    with pytest.warns(sparsecnn.ConvergenceWarning, match="did not reach tol"):
-        code, out, _ = run(capsys, "compare", "--test", "4", "--out", tmp_path / "page.html")
+    code, out, err = run(capsys, "compare", "--test", "4", "--out", tmp_path / "page.html")
+    lines = err.splitlines()
+    assert all(line.startswith("sparsecnn compare: warning: ") for line in lines)
+    assert any("did not reach tol" in line for line in lines)
+    assert len(lines) == len(set(lines)) and ".py" not in err
     assert code == cli.EXIT_NOT_CONVERGED == 3
     assert "level 1" in out and (tmp_path / "page.html").exists()  # the table still says what is
+
+
+def test_a_warning_is_said_once_in_one_line(capsys, tmp_path, monkeypatch, quick):
+    sweep = comparison.coherence_sweep
+
+    def warns(*arguments, **named):
+        for _ in range(2):
+            warnings.warn("not\nyet", sparsecnn.ConvergenceWarning, stacklevel=1)
+        return sweep(*arguments, **named)
+
+    monkeypatch.setattr(comparison, "coherence_sweep", warns)
+    _, _, err = run(capsys, "compare", "--test", "4", "--out", tmp_path / "page.html")
+    assert err == "sparsecnn compare: warning: not yet\n"
 
 
 @pytest.fixture

@@ -158,6 +158,26 @@ def test_a_folder_with_one_idx_set_is_split(tmp_path):
     assert images.train_labels is None
 
 
+def test_the_role_of_an_idx_file_may_stand_anywhere_in_its_name(tmp_path):
+    train, test = digits(9), digits(4)
+    for part, array in (("train", train), ("test", test)):
+        name = f"emnist-digits-{part}-images-idx3-ubyte"
+        write(tmp_path / f"{name}.gz", gzip.compress(idx(array)))
+        write(tmp_path / name, idx(array))  # unpacked beside the packed one
+    (tmp_path / "emnist-digits-train-labels-idx1-ubyte").mkdir()  # as some archives unpack
+    picture(tmp_path / "idx-preview.png", digits(1)[0])
+    images = datasets.load(tmp_path)
+    np.testing.assert_array_equal(images.train[:, 0], np.float32(train) / 255)
+    np.testing.assert_array_equal(images.test[:, 0], np.float32(test) / 255)
+
+
+def test_two_idx_files_for_one_role_are_refused_by_name(tmp_path):
+    for kind in ("digits", "letters"):
+        write(tmp_path / f"emnist-{kind}-test-images-idx3-ubyte", idx(digits(4)))
+    with pytest.raises(sc.InputError, match=r"emnist-digits-test.* and emnist-letters-test"):
+        datasets.load(tmp_path)
+
+
 def test_labels_that_do_not_fit_the_images_are_refused(tmp_path):
     folder = _mnist(tmp_path, digits(9), np.arange(8, dtype=np.uint8), None, None)
     with pytest.raises(sc.InputError, match="9 images but labels of shape"):
@@ -197,6 +217,39 @@ def test_an_archive_with_its_own_test_set_has_one_unit_and_one_numbering(tmp_pat
     np.testing.assert_allclose(loaded.train[:, 0], x / 10, rtol=1e-6)
     np.testing.assert_allclose(loaded.test[:, 0], x_test / 10, rtol=1e-6)
     np.testing.assert_array_equal(loaded.test_labels, [2, 2, 1, 0])
+
+
+@pytest.mark.parametrize("labels_first", [False, True])
+@pytest.mark.parametrize("shape", [(8, 5, 6), (8, 5, 6, 3)])
+def test_unnamed_images_and_labels_are_told_apart(tmp_path, shape, labels_first):
+    x = np.broadcast_to(np.arange(8).reshape(8, *[1] * (len(shape) - 1)), shape) / 8
+    arrays = [x, np.arange(8) % 4]
+    np.savez(tmp_path / "a.npz", *(arrays[::-1] if labels_first else arrays))
+    loaded = datasets.load(tmp_path / "a.npz")
+    assert loaded.train.shape[1:] == (1 if len(shape) == 3 else 3, 5, 6)
+    np.testing.assert_array_equal(loaded.train[:, 0, 0, 0] * 8 % 4, loaded.train_labels)
+
+
+def test_a_test_set_alone_is_split_and_a_column_of_labels_is_flattened(tmp_path):
+    x = np.broadcast_to(np.arange(8)[:, None, None], (8, 5, 6)) / 8
+    np.savez(tmp_path / "a.npz", x_test=x, y_test=np.arange(8)[:, None] % 2)
+    loaded = datasets.load(tmp_path / "a.npz")
+    assert (len(loaded.train), len(loaded.test)) == (6, 2)
+    np.testing.assert_array_equal(loaded.train[:, 0, 0, 0] * 8 % 2, loaded.train_labels)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "white"),
+    [(0, 255, 255), (0, 2, 255), (0, 1.5, 1), (0, 1, 1), (-1, 200, 1), (0, 256, 1)],
+)
+def test_floats_in_the_range_of_bytes_are_divided_as_bytes(tmp_path, low, high, white):
+    """By one unit, although the test set alone would say another."""
+    x, x_test = np.full((4, 3, 3), float(high)), np.full((4, 3, 3), 0.5)
+    x[0] = low
+    np.savez(tmp_path / "a.npz", x_train=x, x_test=x_test)
+    loaded = datasets.load(tmp_path / "a.npz")
+    np.testing.assert_array_equal(loaded.train[:, 0], np.float32(x / white))
+    np.testing.assert_array_equal(loaded.test[:, 0], np.float32(x_test / white))
 
 
 @pytest.mark.parametrize(
@@ -299,6 +352,16 @@ def test_colour_pictures_keep_three_channels(tmp_path):
     first = np.float32(wanted[0].transpose(2, 0, 1)) / 255
     everything = np.concatenate([loaded.train, loaded.test])
     assert any(np.array_equal(first, image) for image in everything)
+
+
+def test_grey_and_colour_pictures_of_one_size_become_grey(tmp_path):
+    for i in range(3):
+        picture(tmp_path / f"{i}.png", np.full((6, 6), 100, np.uint8))
+        picture(tmp_path / f"colour{i}.png", np.full((6, 6, 3), 100, np.uint8))
+    loaded = datasets.load(tmp_path)
+    assert loaded.train.shape[1:] == loaded.test.shape[1:] == (1, 6, 6)
+    assert loaded.train.dtype == np.float32
+    np.testing.assert_allclose(loaded.train, 100 / 255, rtol=1e-6)
 
 
 def test_sixteen_bits_are_not_clipped(tmp_path):

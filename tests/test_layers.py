@@ -45,6 +45,31 @@ def test_what_is_no_real_number_is_refused(layer, dtype):
         layer.forward(images(layer).astype(dtype))
 
 
+@pytest.mark.parametrize("layer", [*LAYERS, sc.Flatten()], ids=repr)
+def test_a_mask_is_never_ignored_and_lists_are_read_as_arrays(layer):
+    x = images(layer).astype(float)
+    with pytest.raises(sc.InputTypeError, match=r"masked array.*filled"):
+        layer.forward(np.ma.masked_array(x, mask=x > 0))
+    np.testing.assert_array_equal(layer.forward(x.tolist())[0], layer.forward(x)[0])
+    for wrong in ([["a", "b"]], [[1.0], [1.0, 2.0]]):
+        with pytest.raises(sc.InputTypeError, match=f"{type(layer).__name__}: x "):
+            layer.forward(wrong)
+
+
+def test_what_a_network_takes_is_said():
+    with pytest.raises(sc.InputTypeError, match=r"Write Network\(\[Flatten\(\)\]\)"):
+        sc.Network(sc.Flatten())
+    with pytest.raises(sc.InputTypeError, match="layers is 3; expected a sequence"):
+        sc.Network(3)
+    network = sc.Network([sc.Flatten()])
+    with pytest.raises(sc.InputTypeError, match=r"input_shape is 6.*\(6,\)"):
+        network.summary(6)
+    with pytest.raises(sc.InputTypeError, match=r"input_shape is 2.5.*Convert it with int"):
+        network.summary((2.5,))
+    with pytest.raises(sc.InputTypeError, match=r"integer >= 1\.$"):
+        network.summary("ab")
+
+
 @pytest.mark.parametrize("name", ACTIVATIONS)
 def test_every_activation_keeps_its_contract_and_float32_in_value_and_slope(name):
     x = np.linspace(-7, 7, 57)[None]

@@ -174,6 +174,37 @@ def test_a_path_that_cannot_be_written_is_refused_before_any_work(labelled, tmp_
         write_report(labelled, tmp_path / where)
 
 
+def test_a_link_stays_a_link_and_the_file_behind_it_keeps_its_mode(labelled, tmp_path, monkeypatch):
+    monkeypatch.setattr(report, "_render", lambda *_: "new")
+    page, link = tmp_path / "page.html", tmp_path / "link.html"
+    page.write_text("old")
+    page.chmod(0o604)
+    link.symlink_to(page.name)
+    write_report(labelled, link)
+    assert link.is_symlink() and page.read_text() == "new"
+    assert page.stat().st_mode & 0o777 == 0o604
+    page.unlink()
+    write_report(labelled, link)  # makes the file that the link names
+    assert link.is_symlink() and page.read_text() == "new"
+
+
+def test_what_is_no_writable_file_is_refused_and_stays(labelled, tmp_path, monkeypatch):
+    monkeypatch.setattr(report, "_render", lambda *_: pytest.fail("the work began"))
+    frozen, pipe, loop = (tmp_path / name for name in ("frozen", "pipe", "loop"))
+    frozen.write_text("old")
+    frozen.chmod(0o444)
+    os.mkfifo(pipe)  # stands for every device
+    loop.symlink_to(loop)
+    to_pipe = tmp_path / "to_pipe"
+    to_pipe.symlink_to(pipe)
+    before = {path: path.lstat() for path in tmp_path.iterdir()}
+    for path, said in ((frozen, "read-only"), (pipe, "a pipe"), (loop, "a link"),
+                       (to_pipe, "a pipe")):  # fmt: skip
+        with pytest.raises(sc.InputError, match=f"{path.name}.*{said}"):
+            write_report(labelled, path)
+    assert {path: path.lstat() for path in tmp_path.iterdir()} == before
+
+
 def test_something_else_than_a_comparison_is_refused(tmp_path):
     with pytest.raises(sc.InputTypeError, match="comparison is"):
         write_report({"rows": []}, tmp_path / "a.html")

@@ -493,3 +493,12 @@ def test_greedy_energies_telescope_for_orthonormal_levels():
     np.testing.assert_allclose(total, expected, rtol=ROUNDING)
     for solution in solutions:
         assert solution.gap.max() < FAR_INTERIOR
+
+
+def test_a_dense_first_level_takes_images_flattened_in_both_worlds():
+    levels = [sc.Level(sc.Dictionary.random(10, 36, random_state=0), sc.Exponential(0.1))]
+    hierarchy = sc.Hierarchy(levels)
+    x = np.random.default_rng(0).standard_normal((2, 1, 6, 6))
+    for images in (x, x.reshape(2, 36)):
+        forward = hierarchy.encode(images, sc.ForwardTransform())
+        assert np.abs(forward - hierarchy.to_network().forward(images)[0]).max() < 1e-12

@@ -10,6 +10,7 @@ import contextlib
 import io
 import os
 import platform
+import stat
 from pathlib import Path
 
 import jinja2
@@ -26,7 +27,9 @@ _EXACT = 1e-6
 
 
 def write_report(comparison, path, *, sweep=None, title="Coding against the forward transform"):
-    """Write the page of a comparison; an existing file is replaced only by a complete page.
+    """Write the page of a comparison; a file is replaced only by a complete page.
+
+    Links are followed, and an old file's mode is kept.
 
     Parameters
     ----------
@@ -46,7 +49,7 @@ def write_report(comparison, path, *, sweep=None, title="Coding against the forw
     Raises
     ------
     InputError
-        If the folder does not exist, or ``path`` is a folder.
+        If the folder does not exist, or ``path`` is a folder, a device or a read-only file.
 
     Examples
     --------
@@ -64,18 +67,34 @@ def write_report(comparison, path, *, sweep=None, title="Coding against the forw
             f"comparison is {comparison!r}; expected the Comparison that compare() returns."
         )
     path = Path(path)
-    if path.is_dir():
-        raise InputError(
-            f"path is {str(path)!r}, which is a folder; expected a file. Write to "
-            f"{str(path / 'compare.html')!r}."
-        )
-    if not path.parent.is_dir():
-        raise InputError(
-            f"path is {str(path)!r}, whose folder does not exist; expected an existing folder. "
-            f"Make {str(path.parent)!r} first."
-        )
-    _replace(path, _render(comparison, sweep, title))
+    target = output_target(path)
+    _replace(target, _render(comparison, sweep, title))
     return path
+
+
+def output_target(path, name="path"):
+    """The file that a page at ``path`` is written to: where its links lead.
+
+    Raises
+    ------
+    InputError
+        If it is something else than a file, is read-only, or its folder is missing or read-only.
+    """
+    said, path, target = os.fspath(path), Path(path), Path(os.path.realpath(path))
+    exists = path.exists()
+    if path.is_dir():
+        wrong = f"which is a folder; expected a file such as {str(path / 'compare.html')!r}"
+    elif not target.parent.is_dir():
+        wrong = f"whose folder does not exist; make {str(target.parent)!r} first"
+    elif exists != target.exists() or target.is_symlink() or (exists and not target.is_file()):
+        wrong = "which is a device, a pipe or a link to nowhere; expected a file"
+    elif exists and not (target.stat().st_mode & 0o222 and os.access(target, os.W_OK)):
+        wrong = "which is read-only; choose another file, or make it writable"
+    elif not os.access(target.parent, os.W_OK):
+        wrong = "whose folder is read-only; choose another folder"
+    else:
+        return target
+    raise InputError(f"{name} is {said!r}, where no page can be written: {wrong}.")
 
 
 def _replace(path, text):
@@ -83,6 +102,8 @@ def _replace(path, text):
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         part.write_text(text, encoding="utf-8")
+        if path.exists():
+            part.chmod(stat.S_IMODE(path.stat().st_mode))
         os.replace(part, path)
     finally:
         with contextlib.suppress(FileNotFoundError):
