@@ -245,7 +245,7 @@ def test_ctrl_c_while_learning_stops_the_command(capsys, tmp_path, monkeypatch):
     def interrupted(self, estimator, context):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli._FitProgress, "on_fit_task_end", interrupted)
+    monkeypatch.setattr(cli.progress._FitProgress, "on_fit_task_end", interrupted)
     monkeypatch.setattr(comparison, "compare", _no_work)
     code, out, err = run(capsys, "compare", *ONE_LEVEL, "--out", tmp_path / "page.html")
     assert code == 130 and out == "" and "interrupted" in err
@@ -276,7 +276,7 @@ def test_codes_that_do_not_converge_are_an_exit_code_of_their_own(capsys, tmp_pa
     assert all(line.startswith("sparsecnn compare: warning: ") for line in lines)
     assert any("did not reach tol" in line for line in lines)
     assert len(lines) == len(set(lines)) and ".py" not in err
-    assert code == cli.EXIT_NOT_CONVERGED == 3
+    assert code == cli.arguments.EXIT_NOT_CONVERGED == 3
     assert "level 1" in out and (tmp_path / "page.html").exists()  # the table still says what is
 
 
@@ -302,7 +302,9 @@ def quick(monkeypatch):
         filters = sparsecnn.ConvDictionary.dct(4, (8, 8), stride=stride)
         level = sparsecnn.Level(filters, sparsecnn.Exponential(0.1))
         solvers = [sparsecnn.ForwardTransform(), sparsecnn.FISTA(1e-6, max_iter)]
-        monkeypatch.setattr(cli, "_learned_hierarchy", lambda *_: sparsecnn.Hierarchy([level]))
+        monkeypatch.setattr(
+            cli.compare, "_learned_hierarchy", lambda *_: sparsecnn.Hierarchy([level])
+        )
         monkeypatch.setattr(
             comparison, "compare", lambda model, *, x, **named: compare(model, solvers, x=x)
         )

@@ -1,0 +1,77 @@
+"""What the commands share: exit codes, common options, and argument types that refuse nonsense."""
+
+from __future__ import annotations
+
+import argparse
+
+EXIT_OK, EXIT_INPUT, EXIT_USAGE, EXIT_NOT_CONVERGED, EXIT_INTERRUPTED = 0, 1, 2, 3, 130
+
+
+def add_common(parser, out):
+    """Options of every command: where to write, JSON, the seed."""
+    parser.add_argument(
+        "--out", default=out, metavar="FILE", help="page to write (default %(default)s)"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
+    parser.add_argument(
+        "--seed", type=at_least(0), default=0, metavar="N", help="random seed (default 0)"
+    )
+
+
+def check_out(out):
+    """Refuse a page that cannot be written before the work, not after it."""
+    from ..report import output_target
+
+    output_target(out, "--out")
+
+
+def source(text):
+    """Argument type: a name or path that is not empty."""
+    if not text:  # a shell variable that is not set; as a path it would be the current folder
+        raise argparse.ArgumentTypeError("an empty name; expected digits, images or a path")
+    return text
+
+
+def rate(text):
+    """Argument type: a finite number that is not negative."""
+    (rate,) = numbers(float)(text) if "," not in text else (None,)
+    if rate is None or not 0 <= rate < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a finite number >= 0")
+    return rate
+
+
+def noise_levels(text):
+    """Argument type: positive numbers separated by commas."""
+    levels = numbers(float)(text)
+    if not all(0 < level < float("inf") for level in levels):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} has levels that are not positive (clean images are measured anyway)"
+        )
+    return levels
+
+
+def numbers(kind):
+    """Argument type: numbers of a kind, separated by commas."""
+
+    def parse(text):
+        try:
+            return tuple(kind(part) for part in text.split(","))
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a list of numbers such as 12,32")
+
+    return parse
+
+
+def at_least(minimum):
+    """Argument type: a whole number not below ``minimum``."""
+
+    def parse(text):
+        try:
+            value = int(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number")
+        if value < minimum:
+            raise argparse.ArgumentTypeError(f"{value} is below {minimum}")
+        return value
+
+    return parse

@@ -1,0 +1,222 @@
+"""``sparsecnn compare``: how far the forward transform is from the code."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+import time
+import warnings
+
+from .arguments import (
+    EXIT_NOT_CONVERGED,
+    EXIT_OK,
+    add_common,
+    at_least,
+    check_out,
+    noise_levels,
+    numbers,
+    rate,
+    source,
+)
+from .progress import Progress
+
+_PRIORS = {"exponential": "Exponential", "laplace": "Laplace"}
+_DATA_HELP = (
+    "digits, images (scikit-learn's photographs), or a path: IDX files such as MNIST's, npz, npy, "
+    "or a folder of pictures (default digits)"
+)
+
+
+def add_compare(commands):
+    """Declare the command."""
+    parser = commands.add_parser(
+        "compare",
+        help="how far a CNN's forward transform is from the sparse code it approximates",
+        description=(
+            "Learn a convolutional hierarchy on images, code held-out images with one step (the "
+            "CNN layer), the calibrated step, 3 and 10 steps and exactly, train a logistic readout "
+            "on each, print one table and write one self-contained HTML page."
+        ),
+    )
+    count = {"type": at_least(1), "metavar": "N"}
+    many = {**count, "type": at_least(8)}
+    levels = {"type": numbers(int), "metavar": "N,N"}
+    paddings, priors = ("valid", "same", "circular"), sorted(_PRIORS)
+    for flag, settings, text in (
+        ("--data", {"type": source, "default": "digits", "metavar": "SOURCE"}, _DATA_HELP),
+        ("--atoms", levels, "filters of each level (default: from the image size)"),
+        ("--kernel", levels, "kernel size of each level (default: from the image size)"),
+        ("--stride", levels, "stride of each level (default: from the image size)"),
+        ("--padding", {"default": "valid", "choices": paddings}, "at every level"),
+        ("--prior", {"default": "exponential", "choices": priors}, "sparse prior of every level"),
+        ("--lam", {"type": rate, "metavar": "X"}, "sparsity weight (default: from the pixels)"),
+        ("--epochs", {**count, "default": 8}, "passes over the images while learning (default 8)"),
+        (
+            "--learn",
+            {**many, "default": 4000},
+            "images the filters are learned on, at most (4000)",
+        ),
+        ("--train", many, "images the readouts are trained on, at most (default: all)"),
+        ("--test", {**count, "type": at_least(2)}, "held-out images, at most (default: all)"),
+        ("--noise", {"type": noise_levels, "metavar": "X,X"}, "noise levels (default 0.1,0.2)"),
+    ):
+        parser.add_argument(flag, help=text, **settings)
+    add_common(parser, out="compare.html")
+    parser.set_defaults(run=_run_compare)
+
+
+def _run_compare(arguments):
+    from .. import comparison, datasets
+
+    started = time.perf_counter()
+    check_out(arguments.out)
+    with Progress(quiet=arguments.json) as progress:
+        progress.stage("reading images", 0, 1)
+        data = datasets.load(arguments.data, random_state=arguments.seed)
+        plan = _plan(data, arguments)
+        hierarchy = _learned_hierarchy(data, plan, arguments, progress)
+        test, labels = data.test[: arguments.test], data.test_labels
+        readout = None
+        if labels is not None:
+            labels = labels[: arguments.test]
+            readout = data.train[: arguments.train], data.train_labels[: arguments.train]
+        result = comparison.compare(
+            hierarchy,
+            x=test,
+            y=labels,
+            random_state=arguments.seed,
+            readout=readout,
+            noise=(0.0, *(arguments.noise or (0.1, 0.2))),
+            progress=progress.stage,
+        )
+        progress.stage("error against coherence", 1, 1)
+        first = hierarchy.levels[0]
+        sweep = comparison.coherence_sweep(
+            test, first.dictionary, first.prior, random_state=arguments.seed
+        )
+        seconds = time.perf_counter() - started
+        meta = _meta(data, test, readout, plan, arguments, seconds)
+        result = dataclasses.replace(result, meta=meta)
+        progress.stage(f"writing {arguments.out}", 1, 1)
+        from ..report import write_report
+
+        write_report(result, arguments.out, sweep=sweep)
+    _print_comparison(result, sweep, arguments)
+    exact = [row for row in result.rows if row.solver == result.reference]
+    return EXIT_OK if all(row.converged == 1 for row in exact) else EXIT_NOT_CONVERGED
+
+
+def _print_comparison(result, sweep, arguments):
+    if arguments.json:
+        print(json.dumps({**result.to_dict(), "sweep": sweep.to_dict()}, indent=2, allow_nan=False))
+        return
+    print(_heading(result.meta))
+    print(result.summary())
+    print(
+        f"report: {arguments.out}   {result.meta['seconds']:.0f} s, peak memory "
+        f"{result.meta['peak_memory_mib'] or float('nan'):.0f} MiB"
+    )
+
+
+def _plan(data, arguments):
+    """Sizes of the two levels: stated, or from the image size."""
+    height, width = data.train.shape[2:]
+    small = min(height, width) < 16
+    atoms = arguments.atoms or ((12, 32) if small else (16, 32))
+    kernel = arguments.kernel or ((4, 2) if small else (6, 4))[: len(atoms)]
+    stride = arguments.stride or ((2, 1) if small else (3, 2))[: len(atoms)]
+    lengths = {"--atoms": len(atoms), "--kernel": len(kernel), "--stride": len(stride)}
+    if len(set(lengths.values())) > 1:
+        from ..validation import InputError
+
+        said = ", ".join(f"{name} has {n}" for name, n in lengths.items())
+        raise InputError(f"the levels do not agree: {said}; expected one number per level in each.")
+    lam = arguments.lam
+    if lam is None:
+        lam = round(0.1 * max(1.0, float(abs(data.train).max()) / 2), 3)
+    for name, first, what in (("kernel", kernel[0], "filters"), ("stride", stride[0], "steps")):
+        if first > min(height, width):
+            from ..validation import InputError
+
+            raise InputError(
+                f"--{name} starts with {first}, but the images are {height} x {width}; expected "
+                f"{what} that fit. Use a smaller {name}."
+            )
+    return {"atoms": atoms, "kernel": kernel, "stride": stride, "lam": lam}
+
+
+def _learned_hierarchy(data, plan, arguments, progress):
+    import sparsecnn
+
+    from ..estimators import HierarchicalSparseCoder
+
+    coder = HierarchicalSparseCoder(
+        n_atoms=plan["atoms"],
+        kernel_size=plan["kernel"],
+        stride=plan["stride"],
+        padding=arguments.padding,
+        prior=getattr(sparsecnn, _PRIORS[arguments.prior])(plan["lam"]),
+        n_epochs=arguments.epochs,
+        init="data",
+        tol=1e-3,  # of the codes that the next level learns from
+        random_state=arguments.seed,
+    )
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*learning was interrupted")  # said by main
+        coder.set_callbacks(progress.callback()).fit(data.train[: arguments.learn])
+    if coder.interrupted_:  # a library user keeps what was learned; a command that is stopped stops
+        raise KeyboardInterrupt
+    return coder.hierarchy_
+
+
+def _meta(data, test, readout, plan, arguments, seconds):
+    return {
+        "data": data.name,
+        "image_shape": list(data.train.shape[1:]),
+        "learned_on": min(len(data.train), arguments.learn),
+        "readout_trained_on": len(readout[0]) if readout else 0,
+        "compared_on": len(test),
+        "prior": arguments.prior,
+        **{name: list(v) if isinstance(v, tuple) else v for name, v in plan.items()},
+        "padding": arguments.padding,
+        "epochs": arguments.epochs,
+        "seed": arguments.seed,
+        "seconds": round(seconds, 1),
+        "peak_memory_mib": _peak_memory(),
+        "command": "sparsecnn " + " ".join(_quoted(sys.argv[1:]))
+        if len(sys.argv) > 1
+        else "sparsecnn compare",
+    }
+
+
+def _peak_memory():
+    """Largest resident memory of this process in MiB, or None where the system does not say."""
+    try:
+        import resource
+    except ImportError:
+        return None
+    unit = 2**20 if sys.platform == "darwin" else 2**10
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit, 1)
+
+
+def _quoted(words):
+    import shlex
+
+    return [shlex.quote(word) for word in words]
+
+
+def _heading(meta):
+    channels, height, width = meta["image_shape"]
+    readout = (
+        f", readouts trained on {meta['readout_trained_on']:,}"
+        if meta["readout_trained_on"]
+        else ""
+    )
+    return (
+        f"{meta['data']}: images {height}x{width}x{channels}, filters learned on "
+        f"{meta['learned_on']:,}{readout}, "
+        f"compared on {meta['compared_on']:,} held out\n"
+        "gap: relative duality gap; bound: sqrt(2 gap) certifies the distance of the "
+        "reconstructions, over ||x||\n"
+    )

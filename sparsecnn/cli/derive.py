@@ -1,0 +1,98 @@
+"""``sparsecnn derive`` and ``sparsecnn explain``: from a prior to its layer, and back."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from .arguments import (
+    EXIT_INPUT,
+    EXIT_OK,
+    add_common,
+    check_out,
+)
+
+
+def add_derive(commands):
+    """Declare ``derive``."""
+    parser = commands.add_parser(
+        "derive",
+        help="the layer that a prior implies, step by step, each step with its evidence",
+        description=(
+            "Derive the activation of a prior from Bayes' theorem and check every step. The prior "
+            "is a row of the atlas (exponential, scad, student_t, ...) or a penalty in z."
+        ),
+    )
+    parser.add_argument("prior", nargs="?", default="exponential", help="row or formula")
+    kinds = ("orthonormal", "orthogonal", "general", "convolutional")
+    parser.add_argument("--dictionary", choices=kinds, default=kinds[0], help="kind of atoms")
+    parser.add_argument("--estimator", choices=("map", "mean"), default="map")
+    parser.add_argument("--noise", type=float, default=1.0, metavar="X", help="noise deviation")
+    parser.add_argument(
+        "--support", choices=("real", "nonnegative"), default="real", help="of a formula"
+    )
+    parser.add_argument("--book", action="store_true", help="all chapters, into the folder --out")
+    add_common(parser, out=None)
+    parser.set_defaults(run=_run_derive)
+
+
+def _run_derive(arguments):
+    from ..derivation import book, derive
+    from ..derivation.render import write_page
+
+    if arguments.book:
+        folder = arguments.out or "book"
+        found = book.write_book(folder)
+        rows = {v.title: v.verdict for v in found}
+        text = "\n".join(f"{verdict:<10} {title}" for title, verdict in rows.items())
+        print(json.dumps(rows, indent=2) if arguments.json else f"{text}\nbook: {folder}")
+        return EXIT_OK if all(v.passed for v in found) else EXIT_INPUT
+    if arguments.out is not None:
+        check_out(arguments.out)
+    support = {} if arguments.support == "real" else {"support": arguments.support}
+    derivation = derive(
+        arguments.prior, arguments.dictionary, arguments.noise, arguments.estimator, **support
+    )
+    verification = book.verified(derivation)
+    print(
+        json.dumps(verification.to_dict(), indent=2) if arguments.json else verification.summary()
+    )
+    if arguments.out is not None:
+        write_page(derivation, verification, arguments.out)
+    return EXIT_OK if verification.passed else EXIT_INPUT
+
+
+def add_explain(commands):
+    """Declare ``explain``."""
+    parser = commands.add_parser(
+        "explain",
+        help="the prior behind an activation, or two points that prove there is none",
+        description=(
+            "Say whether an activation is the prox of a penalty, of which one, and what prior that "
+            "is; without a name, a table of all of torch.nn.functional's."
+        ),
+    )
+    parser.add_argument("activation", nargs="?", help="name, or a formula in x")
+    add_common(parser, out=None)
+    parser.set_defaults(run=_run_explain)
+
+
+def _run_explain(arguments):
+    from ..derivation import atlas, explain
+
+    names = [arguments.activation]
+    if arguments.activation is None:
+        names = [row.key for row in atlas() if row.section == "backward"]
+    found = [explain(name) for name in names]
+    if arguments.json:
+        rows = [e.to_dict() for e in found]
+        text = json.dumps(rows if arguments.activation is None else rows[0], indent=2)
+    elif arguments.activation is None:
+        text = "\n".join(e.summary().split("\n  penalty")[0] for e in found)
+    else:
+        text = found[0].summary()
+    print(text)
+    if arguments.out is not None:
+        check_out(arguments.out)
+        Path(arguments.out).write_text(text + "\n", encoding="utf-8")
+    return EXIT_OK
