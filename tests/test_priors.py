@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import array_api_strict
 import numpy as np
 import pytest
@@ -195,6 +197,38 @@ def test_very_large_and_very_small_inputs_give_finite_codes_without_a_warning(pr
     assert not np.isnan(prior.value(z)).any()
     for s in (1e-100, 1e150):  # the units a problem may choose
         assert np.isfinite(prior.scaled(s).prox(np.ones((1, N_ATOMS)))).all()
+
+
+@every
+def test_nan_stays_nan_and_a_penalty_on_the_whole_line_keeps_infinity(prior):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert np.isnan(prior.prox(np.array([[0.3, -5.0, np.nan]]))[0, 2])
+        z = prior.prox(np.array([[np.inf, 0.2, -np.inf]]))
+    assert not np.isnan(z).any()
+    if not isinstance(prior, sc.TopK) and prior.support == "real":
+        assert (z[0, 0], z[0, 2]) == (np.inf, -np.inf)
+
+
+@every
+def test_the_place_of_the_result_must_hold_it(prior):
+    v = np.array([[0.3, -5.0, 2.0]])
+    out = np.empty_like(v)
+    assert prior.prox(v, out=out) is out
+    np.testing.assert_array_equal(out, prior.prox(v))
+    for wrong in (np.empty(v.shape, dtype=int), np.empty((2, 3)), [[0.0, 0.0, 0.0]]):
+        with pytest.raises(sc.InputError, match=r"out has shape.*floating array.*\(1, 3\)"):
+            prior.prox(v, out=wrong)
+
+
+@pytest.mark.parametrize(
+    "make", [lambda f: sc.ElasticNet(1, 1, f), lambda f: sc.SpikeSlab(1, 0, 0, f)]
+)
+def test_a_flag_is_true_or_false(make):
+    assert make(np.bool_(True)).nonnegative is True
+    for wrong in ("no", 1, None):
+        with pytest.raises(sc.InputTypeError, match=r"\(nonnegative=...\) is .*True or False"):
+            make(wrong)
 
 
 # -- closed forms ---------------------------------------------------------------------------

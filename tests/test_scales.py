@@ -4,6 +4,8 @@ import warnings
 
 import numpy as np
 import pytest
+from strategies import N_ATOMS, name_of
+from strategies import PRIORS as EXAMPLES
 from tolerances import UNITS
 
 import sparsecnn as sc
@@ -224,3 +226,34 @@ def test_a_rate_that_drowns_in_the_datas_rounding_is_still_certified(dictionary,
     x = scale * np.random.default_rng(0).standard_normal((6, 16))
     solution = sc.solve(sc.SparseCodingProblem(x, dictionary, sc.Exponential(0.1)))
     assert solution.converged.all()
+
+
+@pytest.mark.parametrize("s", [1e-300, 1e-160, 1e200])
+@pytest.mark.parametrize("prior", EXAMPLES, ids=name_of)
+def test_parameters_of_order_one_meet_data_of_any_size(prior, s):
+    dictionary = sc.Dictionary.random(N_ATOMS, 4, random_state=0)
+    problem = sc.SparseCodingProblem(s * X[:2, :4], dictionary, prior)
+    solver = sc.FISTA(1e-6, 20) if prior.is_convex else sc.ISTA(1e-6, 20)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warnings.simplefilter("ignore", sc.ConvergenceWarning)  # 20 steps need not be enough
+        solution = solver.solve(problem)
+    assert np.isfinite(solution.codes).all()
+    if prior.is_convex:
+        assert not np.isnan(solution.gap).any()
+
+
+def test_a_student_t_prior_keeps_its_curvature_in_units_far_below_its_width():
+    x = 1e-300 * X
+    prior = sc.StudentT(1.0, 2.0)  # at codes near 0: c z^2 / gamma^2, a Gaussian with alpha = 1/2
+    solution = silently(sc.solve, sc.SparseCodingProblem(x, ORTHONORMAL, prior))
+    expected = ORTHONORMAL.analyze(x) / 1.5
+    np.testing.assert_allclose(solution.codes, expected, rtol=UNITS)
+
+
+@pytest.mark.parametrize("lam", [1e200, np.full(10, 1e200)], ids=["number", "per atom"])
+def test_a_rate_beyond_float32_silences_float32_data(lam):
+    problem = sc.SparseCodingProblem(X.astype(np.float32), WIDE, sc.Exponential(lam))
+    solution = silently(sc.solve, problem)
+    assert solution.codes.dtype == np.float32
+    assert not solution.codes.any() and solution.converged.all()

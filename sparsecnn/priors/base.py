@@ -95,6 +95,17 @@ class Prior:
     def __post_init__(self):
         for name in self.parameters:
             object.__setattr__(self, name, self._checked(name, getattr(self, name)))
+        for field in dataclasses.fields(self):
+            if field.type in (bool, "bool"):
+                self._check_flag(field.name)
+
+    def _check_flag(self, name):
+        value = getattr(self, name)
+        if not isinstance(value, bool | np.bool_):
+            raise InputTypeError(
+                f"{type(self).__name__}({name}=...) is {value!r}; expected True or False."
+            )
+        object.__setattr__(self, name, bool(value))
 
     @property
     def parameters(self):
@@ -210,7 +221,7 @@ class Prior:
         step : float or array
             Step size, > 0; an array must broadcast against ``v``.
         out : array, optional
-            Where to write the result (may be ``v``).
+            Where to write the result (may be ``v``); a floating array of ``v``'s shape.
 
         Returns
         -------
@@ -286,17 +297,16 @@ class SeparablePrior(Prior):
     def prox(self, v, step=1.0, out=None):
         xp, v = float_codes(v, "v")
         step = checked_step(step)
-        result = self._prox(xp, v, step, *self._aligned(xp, v))
-        if out is None:
-            return result
-        out[...] = result
-        return out
+        with np.errstate(over="ignore", invalid="ignore"):  # beyond the range: inf, the limit
+            result = self._prox(xp, v, step, *self._aligned(xp, v))
+        return delivered(result, out)
 
     def prox_vjp(self, v, step, grad):
         xp, v = float_codes(v, "v")
         step = single_step(step)
         params = self._aligned(xp, v)
-        z = self._prox(xp, v, step, *params)
+        with np.errstate(over="ignore", invalid="ignore"):
+            z = self._prox(xp, v, step, *params)
         slope, partials = self._partials(xp, v, step, z, *params)
         gradients = {
             name: _reduce_like(xp, grad * partials[name], value)
@@ -314,7 +324,8 @@ class SeparablePrior(Prior):
             )
         low, high = self._domain(*self._aligned(xp, v))
         inside = (v >= low) & (v <= high)
-        elementwise = self._conjugate(xp, xp.clip(v, low, high), *self._aligned(xp, v))
+        with np.errstate(over="ignore"):
+            elementwise = self._conjugate(xp, xp.clip(v, low, high), *self._aligned(xp, v))
         return _sum_per_sample(xp, xp.where(inside, elementwise, xp.inf), self)
 
     def conjugate_inside(self, v):
@@ -322,7 +333,9 @@ class SeparablePrior(Prior):
         xp, v = float_codes(v, "v")
         params = self._aligned(xp, v)
         clipped = xp.clip(v, *self._domain(*params))
-        return _sum_per_sample(xp, self._conjugate(xp, clipped, *params), self)
+        with np.errstate(over="ignore"):
+            elementwise = self._conjugate(xp, clipped, *params)
+        return _sum_per_sample(xp, elementwise, self)
 
     def dual_domain(self, codes):
         """Bounds ``(low, high)`` of the conjugate's domain, broadcastable against ``codes``."""
@@ -362,8 +375,10 @@ class SeparablePrior(Prior):
 
 # -- alignment ------------------------------------------------------------------------------
 def _align(xp, name, value, codes):
+    largest = float(xp.finfo(codes.dtype).max)  # a float64 parameter may exceed float32 codes
     if not isinstance(value, np.ndarray):
-        return value
+        return min(max(value, -largest), largest)
+    value = np.clip(value, -largest, largest)
     if _is_one_sample(value.shape, codes.shape):
         shape = value.shape
     else:
@@ -420,6 +435,21 @@ def check_same_shape(prior, first, second):
             f"{type(prior).__name__}: {first} has shape {a} and {second} has shape {b}; expected "
             "equal shapes, or a number for one of them."
         )
+
+
+def delivered(result, out):
+    """``result``, written into ``out`` where one is given that can hold it."""
+    if out is None:
+        return result
+    fits = array_api_compat.is_array_api_obj(out) and tuple(out.shape) == tuple(result.shape)
+    if not (fits and array_api_compat.array_namespace(out).isdtype(out.dtype, "real floating")):
+        raise InputError(
+            f"out has shape {getattr(out, 'shape', None)} and dtype {getattr(out, 'dtype', None)}; "
+            f"expected a floating array of v's shape {tuple(result.shape)}. Leave out away, or "
+            "pass numpy.empty(v.shape)."
+        )
+    out[...] = result
+    return out
 
 
 def checked_step(step):

@@ -581,7 +581,8 @@ class Gamma(SeparablePrior):
 
     def _conjugate(self, xp, v, lam, mu):
         room = xp.clip(lam - v, float(xp.finfo(v.dtype).smallest_normal), None)
-        return mu * (xp.log(mu / room) - 1)
+        ratio = xp.clip(mu / room, float(xp.finfo(v.dtype).smallest_normal), None)
+        return mu * (xp.log(ratio) - 1)
 
     def _domain(self, lam, mu):
         return -np.inf, lam

@@ -28,7 +28,7 @@ class _NonConvexPrior(SeparablePrior):
             else:
                 better = objective < least
                 best, least = xp.where(better, z, best), xp.where(better, objective, least)
-        return best
+        return xp.where(xp.isinf(v), v, best)  # the limit: every penalty here grows slowly
 
 
 class StudentT(_NonConvexPrior):
@@ -65,6 +65,11 @@ class StudentT(_NonConvexPrior):
         """
         return bool(np.all(np.asarray(self.c) > 0.5))
 
+    def scaled(self, s):
+        """See ``Prior.scaled``: far inside ``gamma`` only ``c / gamma^2`` is felt, and kept."""
+        check_unit(s)
+        return super().scaled(max(s, float(np.max(self.gamma)) * 2.0**-500))
+
     def _value(self, xp, z, c, gamma):
         ratio = xp.abs(z / gamma)
         far = ratio > 1e9  # there the 1 is below the last place, and the square may overflow
@@ -74,8 +79,10 @@ class StudentT(_NonConvexPrior):
 
     def _prox(self, xp, v, step, c, gamma):
         size = xp.abs(v)
-        c = xp.zeros_like(size) + step * c
-        square = xp.clip(xp.zeros_like(size) + gamma**2, _power_floor(xp, size), None)
+        largest = float(xp.finfo(size.dtype).max) / 8
+        c = xp.clip(xp.zeros_like(size) + step * c, 0.0, largest)
+        square = xp.zeros_like(size) + gamma * gamma
+        square = xp.clip(square, _power_floor(xp, size), largest)
         zero = xp.zeros_like(size)
 
         def residual(z):
@@ -95,7 +102,8 @@ class StudentT(_NonConvexPrior):
         return xp.sign(v) * self._best(xp, size, 1.0, (c, square**0.5), (lower, upper))
 
     def _partials(self, xp, v, step, z, c, gamma):
-        square = xp.clip(xp.zeros_like(z) + gamma**2, _power_floor(xp, z), None)
+        largest = float(xp.finfo(z.dtype).max) / 8
+        square = xp.clip(xp.zeros_like(z) + gamma * gamma, _power_floor(xp, z), largest)
         bottom = square + z**2
         derivative = 2 * c * z / bottom
         slope = 1 / (1 + step * 2 * (c / bottom) * ((square - z**2) / bottom))
@@ -164,7 +172,7 @@ class SpikeSlab(_NonConvexPrior):
         threshold = step * lam + (2 * step * kappa * (1 + step * alpha)) ** 0.5
         size = v if self.nonnegative else xp.abs(v)
         shrunk = soft_threshold(xp, v, step * lam) / (1 + step * alpha)
-        return xp.where(size > threshold, shrunk, xp.zeros_like(v))
+        return xp.where(size <= threshold, xp.zeros_like(v), shrunk)
 
     def _partials(self, xp, v, step, z, kappa, lam, alpha):
         sign, gain = xp.sign(z), 1 / (1 + step * alpha)
@@ -222,8 +230,10 @@ class LogSum(_NonConvexPrior):
 
     def _prox(self, xp, v, step, lam, eps):
         size = xp.abs(v)
-        inside = (size + eps) ** 2 - 4 * step * lam
-        root = 0.5 * (size - eps + xp.sqrt(xp.maximum(inside, 0.0)))
+        reach, peak = size + eps, 2 * (step * lam) ** 0.5
+        inside = reach - peak  # (size + eps)^2 - 4 step lam, by factors that do not overflow
+        root = xp.sqrt(xp.maximum(inside, 0.0)) * xp.sqrt(reach + peak)
+        root = 0.5 * (size - eps + root)
         candidate = xp.where(inside >= 0, xp.maximum(root, 0.0), xp.zeros_like(v))
         return xp.sign(v) * self._best(xp, size, step, (lam, eps), (xp.zeros_like(v), candidate))
 
@@ -441,7 +451,8 @@ class Lp(_NonConvexPrior):
     def _prox(self, xp, v, step, lam, p):
         size, sign = xp.abs(v), xp.sign(v)
         zero = xp.zeros_like(size)
-        weight, p = zero + step * lam, zero + p
+        weight = xp.clip(zero + step * lam, 0.0, float(xp.finfo(size.dtype).max))
+        p = zero + p
         floor = _power_floor(xp, size)
         below, linear = p < 1, p == 1
 
@@ -451,10 +462,10 @@ class Lp(_NonConvexPrior):
         curving = xp.where(linear, zero, weight)  # p = 1 has a closed form: nothing to search for
 
         def residual(z):
-            return z + curving * p * power(z, p - 1) - size
+            return z + curving * (p * power(z, p - 1)) - size
 
         def slope(z):
-            return 1 + curving * p * (p - 1) * power(z, p - 2)
+            return 1 + curving * (p * (p - 1) * power(z, p - 2))
 
         jump = xp.where(
             below,
@@ -466,7 +477,8 @@ class Lp(_NonConvexPrior):
         )
         curved = increasing_root(xp, residual, slope, xp.minimum(jump, size), size)
         root = xp.where(linear, size - weight, xp.where(weight > 0, curved, size))
-        return sign * xp.where(size > xp.where(weight > 0, at_zero, zero), root, zero)
+        codes = sign * xp.where(size > xp.where(weight > 0, at_zero, zero), root, zero)
+        return xp.where(xp.isinf(v), v, codes)
 
     def _partials(self, xp, v, step, z, lam, p):
         sign = xp.sign(z)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..validation import InputError, as_integer
-from .base import Prior, checked_step, float_codes, single_step
+from .base import Prior, checked_step, delivered, float_codes, single_step
 
 
 class GroupLaplace(Prior):
@@ -103,7 +103,7 @@ class GroupLaplace(Prior):
 
     def _gain(self, xp, v, step):
         norms = self._norms(xp, v)
-        safe = xp.where(norms > 0, norms, xp.ones_like(norms))
+        safe = xp.where(norms == 0, xp.ones_like(norms), norms)
         weights = self._weights(xp, norms)
         gain = xp.maximum(1 - step * weights / safe, 0.0)
         return norms, safe, xp.where((norms == 0) & (weights > 0), xp.zeros_like(gain), gain)
@@ -115,10 +115,7 @@ class GroupLaplace(Prior):
         xp, original, v = self._batched(v, "v")
         gain = self._gain(xp, v, checked_step(step))[2]
         result = xp.reshape(v * self._spread(xp, gain), original.shape)
-        if out is None:
-            return result
-        out[...] = result
-        return out
+        return delivered(result, out)
 
     def prox_vjp(self, v, step, grad):
         xp, original, v = self._batched(v, "v")
@@ -161,11 +158,15 @@ class GroupLaplace(Prior):
     def feasible_fraction(self, start, direction):
         xp, original, direction = self._batched(direction, "direction")
         start = xp.zeros_like(direction) + start
+        radius = self._weights(xp, direction)
+        unit = xp.maximum(radius, xp.ones_like(radius))  # squares of large weights overflow
+        by_atom = self._spread(xp, unit[None])
+        start, direction, radius = start / by_atom, direction / by_atom, radius / unit
         quadratic, linear, constant = (
             self._sum_by_group(xp, a * b)
             for a, b in ((direction, direction), (start, direction), (start, start))
         )
-        room = self._weights(xp, quadratic) ** 2 - constant
+        room = radius**2 - constant
         disc = xp.sqrt(xp.maximum(linear**2 + quadratic * room, 0.0))
         # largest t with |start + t direction| <= lam, in the form that does not cancel
         bottom = linear + disc
@@ -224,11 +225,8 @@ class TopK(Prior):
     def prox(self, v, step=1.0, out=None):
         xp, v = float_codes(v, "v")
         checked_step(step)
-        result = xp.where(self._kept(xp, v), v, xp.zeros_like(v))
-        if out is None:
-            return result
-        out[...] = result
-        return out
+        result = xp.where(self._kept(xp, v) | xp.isnan(v), v, xp.zeros_like(v))
+        return delivered(result, out)
 
     def prox_vjp(self, v, step, grad):
         xp, v = float_codes(v, "v")
