@@ -158,12 +158,12 @@ class Hierarchy:
         Bowren 2021: the hierarchy with a logistic regression is a CNN without pooling and
         normalisation.
         """
-        layers = []
-        for i, level in enumerate(self.levels):
+        layers, flat = [], False
+        for level in self.levels:
             dictionary, prior = level.dictionary, level.prior
-            if len(dictionary.signal_shape) == 1 and (i == 0 or len(below) > 1):
+            if len(dictionary.signal_shape) == 1 and not flat:
                 layers.append(Flatten())  # a dense level takes images flattened
-            below = level.output_shape
+            flat = len(level.output_shape) == 1
             bias, activation = _bias_and_activation(prior, dictionary.n_atoms)
             if len(dictionary.signal_shape) == 1:
                 layers.append(Linear(dictionary.atoms, bias))
