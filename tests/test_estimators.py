@@ -572,3 +572,10 @@ def test_progress_nests_under_a_grid_search(few, capsys):
     search.set_callbacks(recorder, ProgressBar(max_propagation_depth=None)).fit(*few)
     assert recorder.ended.count("epoch") == 2 * (2 * 2 + 1)  # candidates x folds, and the refit
     assert "SparseCNNClassifier" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_random_filters_face_the_images_so_that_no_level_is_silent(seed):
+    x = 3 * np.random.RandomState(0).uniform(size=(20, 3))
+    coder = sc.HierarchicalSparseCoder(n_atoms=(3, 4), n_epochs=1, random_state=seed).fit(x)
+    assert all(solution.codes.any() for solution in coder.solutions(x))

@@ -17,6 +17,8 @@ from ..layers import MaxPool
 from ..learning import LearningRecord, learn_dictionary
 from ..validation import InputError, as_generator, as_integer, as_pair
 
+_FACED = 256  # signals that random atoms are turned towards
+
 
 @dataclasses.dataclass(frozen=True)
 class LevelPlan:
@@ -38,7 +40,7 @@ def dense_plan(n_atoms, prior, init):
             chosen = rows[rng.permutation(len(rows))[:n_atoms]]
             chosen = chosen[np.abs(chosen).max(axis=1) > 0]
             atoms[: len(chosen)] = chosen / np.abs(chosen).max(axis=1, keepdims=True)
-        return Dictionary(unit_rows(atoms))
+        return _facing(Dictionary(unit_rows(atoms)), rows, prior)
 
     return LevelPlan(start, prior)
 
@@ -55,7 +57,7 @@ def conv_plan(n_atoms, kernel_size, stride, padding, prior, init, pool=None):
             return ConvDictionary.from_patches(
                 signals, n_atoms, size, stride=stride, padding=padding, random_state=rng
             )
-        return ConvDictionary.random(
+        dictionary = ConvDictionary.random(
             n_atoms,
             size,
             shape,
@@ -64,8 +66,24 @@ def conv_plan(n_atoms, kernel_size, stride, padding, prior, init, pool=None):
             padding=padding,
             random_state=rng,
         )
+        return _facing(dictionary, signals, prior)
 
     return LevelPlan(start, prior, pool)
+
+
+def _facing(dictionary, signals, prior):
+    """Turn random atoms towards the signals, where codes of the other sign are not allowed.
+
+    An atom that points away from everything would never be used, and all of them would leave the
+    next level nothing to learn.
+    """
+    if not prior.is_nonnegative:
+        return dictionary
+    some = signals[:_FACED].astype(dictionary.atoms.dtype, copy=False)
+    response = dictionary.analyze(some)
+    response = response.sum(axis=(0, *range(2, response.ndim)))
+    signs = np.where(response < 0, -1.0, 1.0).reshape((-1,) + (1,) * (dictionary.atoms.ndim - 1))
+    return dictionary.with_atoms(dictionary.atoms * signs)
 
 
 def _checked_init(init):
