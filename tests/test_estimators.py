@@ -574,7 +574,7 @@ def test_progress_nests_under_a_grid_search(few, capsys):
     assert "SparseCNNClassifier" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", [0, 30, 47])  # the last two were silent before
 def test_random_filters_face_the_images_so_that_no_level_is_silent(seed):
     x = 3 * np.random.RandomState(0).uniform(size=(20, 3))
     coder = sc.HierarchicalSparseCoder(n_atoms=(3, 4), n_epochs=1, random_state=seed).fit(x)
