@@ -15,7 +15,7 @@ from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
 from ..dictionaries import ConvDictionary, Dictionary
 from ..hierarchy import Hierarchy, Level
 from ..priors import Exponential
-from ..solvers import FISTA, ISTA, ForwardTransform, solve
+from ..solvers import ForwardTransform, proximal_gradient_for, solve
 from ..validation import (
     ConvergenceWarning,
     InputError,
@@ -65,7 +65,7 @@ class StepsDial:
                 return solve(problem, tol=self.tol, max_iter=self.max_iter)
             if self.steps == 1:
                 return ForwardTransform().solve(problem)
-            unrolled = FISTA if problem.prior.is_convex else ISTA
+            unrolled = proximal_gradient_for(problem.prior)
             return unrolled(tol=0.0, max_iter=self.steps).solve(problem)
 
     def codes(self, hierarchy, x, who):
