@@ -188,7 +188,7 @@ def read(path):
     try:
         if not stat.S_ISREG(os.stat(said).st_mode):  # before opening: a pipe would wait for ever
             raise OSError("no regular file")
-        handle = open(said, "rb")
+        handle = open(said, "rb")  # noqa: SIM115 - closed below, where its own errors differ
     except OSError as error:
         raise ModelFileError(
             f"{said} cannot be opened ({error.strerror or error}); expected a file written by "
