@@ -37,12 +37,12 @@ def main(argv=None):
     if arguments.run is None:
         _parser().print_help()
         return EXIT_USAGE
-    from ..validation import InputError, InputTypeError
+    from ..validation import InputError, InputTypeError, ModelFileError
 
     try:
         with _warnings_as_lines(arguments.command):
             return arguments.run(arguments)
-    except (InputError, InputTypeError, OSError) as error:
+    except (InputError, InputTypeError, ModelFileError, OSError) as error:
         print(f"sparsecnn {arguments.command}: {error}", file=sys.stderr)
         return EXIT_INPUT
     except KeyboardInterrupt:
