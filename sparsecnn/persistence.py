@@ -59,6 +59,7 @@ def save(model, path):
     Laplace(lam=0.5)
     """
     arrays = {}
+    _check_class(model, "model")
     storage.write(path, _described(model, "model", arrays), arrays)
 
 
@@ -84,6 +85,7 @@ def load(path):
     content, arrays = storage.read(path)
     try:
         model = _restored(content, "model", arrays)
+        _check_class(model, "model")
         if arrays:
             raise ValueError(f"no part of the model uses the arrays {sorted(arrays)}")
     except (ValueError, TypeError, KeyError, ArithmeticError, MemoryError, RecursionError) as error:
@@ -116,15 +118,18 @@ def _described(value, where, arrays):
     if type(value) is dict:
         parts = {key: _described(part, f"{where}.{key}", arrays) for key, part in value.items()}
         return {"mapping": parts}
-    kind = type(value).__name__
-    if KINDS.get(kind) is not type(value):
+    _check_class(value, where)
+    names = _arguments(type(value))
+    params = {n: _described(getattr(value, n), f"{where}.{n}", arrays) for n in names}
+    return {"kind": type(value).__name__, "params": params}
+
+
+def _check_class(value, where):
+    if KINDS.get(type(value).__name__) is not type(value):
         raise InputTypeError(
             f"{where} is {value!r}, whose class is not saved; expected one of {sorted(KINDS)}. "
             "Write a penalty of your own as a SymbolicPrior, a formula."
         )
-    names = _arguments(type(value))
-    params = {n: _described(getattr(value, n), f"{where}.{n}", arrays) for n in names}
-    return {"kind": kind, "params": params}
 
 
 def _restored(node, where, arrays):

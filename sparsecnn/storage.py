@@ -54,10 +54,10 @@ def write(path, content, arrays):
         If the file cannot be written; a file that was at ``path`` is unchanged.
     """
     said = _as_path(path)
-    target = _target(said)
     size = sum(array.nbytes for array in arrays.values())
-    part = target.with_name(f".sparsecnn-{secrets.token_hex(8)}.part")
+    part = Path(os.path.realpath(said)).with_name(f".sparsecnn-{secrets.token_hex(8)}.part")
     try:
+        target = _target(said)
         _remove_abandoned(target.parent)
         descriptor = os.open(part, os.O_CREAT | os.O_EXCL | os.O_RDWR | _BINARY, 0o666)
         with os.fdopen(descriptor, "w+b") as handle:
@@ -241,8 +241,8 @@ def _unpack(archive, size, said):
         raise _refusal(said, "its manifest is none of sparsecnn")
     if manifest.get("version") != VERSION:
         raise ModelFileError(
-            f"{said} has format version {manifest.get('version')!r}; this sparsecnn reads version "
-            f"{VERSION}. Install the version of sparsecnn that wrote it."
+            f"{said} has format version {manifest.get('version')!r}; expected version {VERSION}. "
+            "Install the version of sparsecnn that wrote it."
         )
     entries = manifest["arrays"]
     listed = [MANIFEST, *(f"{name}.npy" for name in entries)]
