@@ -383,6 +383,7 @@ MEMBERS = {
     "a name that climbs": linear(ONES, name="../w"),
     "an absolute name": linear(ONES, name="/tmp/w"),
     "a name of another system": linear(ONES, name="C:\\w"),
+    "another name than listed": [linear(ONES)[0], ("v.npy", ONES)],
     "a folder": [*linear(ONES), ("folder/", b"")],
     "a manifest of another kind": [manifest(kind("Flatten"), format="onnx")],
     "a manifest that is no object": [("manifest.json", b"[]")],
@@ -426,6 +427,12 @@ def test_a_zip_bomb_is_not_unpacked(tmp_path):
     refused(bomb, tmp_path / "bomb.zip", "compressed")
     assert tracemalloc.get_traced_memory()[1] < 2e7
     tracemalloc.stop()
+
+
+def test_a_compressed_member_is_refused_even_if_it_is_no_bomb(tmp_path):
+    data = npy(weights(3, 5))
+    packed = forged(linear(data, shape=(3, 5)), compression=zipfile.ZIP_DEFLATED)
+    refused(packed, tmp_path / "packed.zip", "compressed")
 
 
 def test_members_that_overlap_are_refused(tmp_path):
