@@ -39,7 +39,7 @@ def main(argv=None):
     if arguments.run is None:
         _parser().print_help()
         return EXIT_USAGE
-    from ..validation import InputError, InputTypeError
+    from ..validation import InputError, InputTypeError, ModelFileError
 
     try:
         with _warnings_as_lines(arguments.command):
@@ -49,7 +49,7 @@ def main(argv=None):
     except BrokenPipeError:  # the reader has seen enough, as in ``sparsecnn explain | head``
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_OK
-    except (InputError, InputTypeError, OSError) as error:
+    except (InputError, InputTypeError, ModelFileError, OSError) as error:
         print(f"sparsecnn {arguments.command}: {error}", file=sys.stderr)
         return EXIT_INPUT
     except KeyboardInterrupt:
