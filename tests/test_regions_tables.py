@@ -217,20 +217,21 @@ SAMPLED = [  # filters, exact, most patterns in 10^6 inputs over 5 seeds at 6 sc
 
 @pytest.mark.parametrize(("d", "exact", "most", "best_mean"), SAMPLED)
 def test_sampled_patterns_of_the_papers_layer(d, exact, most, best_mean, scale):
+    n_samples, share = scale((1000, 0.35), (40_000, 0.7))
     found = np.array([
         [
             sc.regions.sample(
                 sc.regions.paper_network(d, random_state=seed),
-                (1, 1, 3), scale(1000, 30_000), scale=deviation, random_state=seed,
+                (1, 1, 3), n_samples, scale=deviation, random_state=seed,
             ).sampled
             for seed in range(1, 6)
         ]
         for deviation in (3, 5, 7, 9, 11, 13)
     ])  # fmt: skip
     assert found.max() <= exact
-    # the same seeds with fewer inputs find fewer patterns (tests/benchmarks does all of them)
-    assert scale(0.35, 0.85) * most <= found.max() <= most
-    assert scale(0.35, 0.85) * best_mean <= found.mean(axis=1).max() <= best_mean
+    # the same seeds with fewer inputs find a share of the patterns; the benchmark takes them all
+    assert share * most <= found.max() <= most
+    assert share * best_mean <= found.mean(axis=1).max() <= best_mean
 
 
 def test_the_weights_of_the_papers_network_have_their_stated_deviation():
