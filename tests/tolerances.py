@@ -56,3 +56,15 @@ ARCCOS = 1e-7
 
 #: central differences of a piecewise-linear function with step 1e-6: rounding 1e-16 / 1e-6
 PIECEWISE_SLOPE = 1e-8
+
+#: two least-squares solutions of a well-conditioned problem with a ridge of 1e-8
+RIDGE = 1e-6
+
+#: a power law fitted to waves 8 to 30 of a kernel on a grid: what finite waves and the grid leave
+SPECTRAL_SLOPE = 0.1
+
+#: a power of the number of filters read off between 10^3 and 10^6: lower powers are left
+GROWTH_SLOPE = 1e-3
+
+#: an exponent at a thousand examples and in the limit: the literature's own slopes differ so
+LEARNING_SLOPE = 0.05

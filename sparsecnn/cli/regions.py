@@ -41,6 +41,9 @@ def add_regions(commands):
         ("--kernel", {"type": numbers(size), "default": ((2, 2),), "metavar": "HxW,HxW"},
          "filter size of each layer (default 2x2)"),
         ("--stride", {**lists, "default": (1,)}, "stride of each layer (default 1)"),
+        ("--padding", {"type": numbers(at_least(0)), "default": (0,), "metavar": "N,N"},
+         "zeros around each layer's input (default 0)"),
+        ("--dilation", {**lists, "default": (1,)}, "step between a filter's taps (default 1)"),
         ("--samples", {"type": at_least(1), "default": 20_000, "metavar": "N"},
          "random inputs (default 20000)"),
         ("--points", {"metavar": "FILE"}, "three inputs, npy or npz: cut their triangle in MODEL"),
@@ -99,22 +102,22 @@ def _run_regions(arguments):
 
 
 def _layers_of(arguments):
-    """One dictionary a layer; a single kernel or stride serves all layers."""
-    n, said = len(arguments.filters), {"--kernel": arguments.kernel, "--stride": arguments.stride}
+    """One dictionary a layer; a single kernel, stride, padding or dilation serves all layers."""
+    n, names = len(arguments.filters), ("kernel", "stride", "padding", "dilation")
+    said = {f"--{name}": getattr(arguments, name) for name in names}
     wrong = [f"{flag} has {len(v)}" for flag, v in said.items() if len(v) not in (1, n)]
     if wrong or len(arguments.input) != 3:
         from ..validation import InputError
 
         raise InputError(
             f"--input needs channels,height,width and has {len(arguments.input)} numbers; "
-            f"--filters has {n} layers{''.join(', ' + w for w in wrong)}; expected one kernel and "
-            "stride for each layer, or one for all."
+            f"--filters has {n} layers{''.join(', ' + w for w in wrong)}; expected one kernel, "
+            "stride, padding and dilation for each layer, or one for all."
         )
-    kernel, stride = (v * n if len(v) == 1 else v for v in said.values())
-    return [
-        {"n_filters": f, "kernel_size": k, "stride": s}
-        for f, k, s in zip(arguments.filters, kernel, stride, strict=True)
-    ]
+    columns = [v * n if len(v) == 1 else v for v in said.values()]
+    keys = ("n_filters", "kernel_size", "stride", "padding", "dilation")
+    rows = zip(arguments.filters, *columns, strict=True)
+    return [dict(zip(keys, row, strict=True)) for row in rows]
 
 
 def _count_within_bounds(network, shape, layers):
@@ -123,12 +126,13 @@ def _count_within_bounds(network, shape, layers):
 
     bounds = regions.conv_bounds(shape, layers)
     upper = min(v for name, v in bounds.items() if "upper" in name and v is not None)
-    within = f"the maximum over weights lies in [{bounds['lower']:,}, {upper:,}]"
+    lower = bounds["lower"] or 1  # with padding no construction is known
+    within = f"the maximum over weights lies in [{lower:,}, {upper:,}]"
     try:
         counted = regions.count(network, shape, limit=500_000)
     except regions.TooLarge as reason:
         return regions.RegionCount(
-            None, None, bounds["lower"], upper, None, "bounds on the maximum over weights",
+            None, None, lower, upper, None, "bounds on the maximum over weights",
             (f"exact count left out: {reason}",),
         )  # fmt: skip
     said = (*counted.assumptions, f"exact: one network with random weights; {within}")

@@ -21,7 +21,8 @@ def random_network(input_shape, layers, *, random_state=None):
     input_shape : tuple of int
         ``(channels, height, width)``.
     layers : sequence of dict
-        As for `conv_bounds`: ``n_filters``, ``kernel_size`` and optionally ``stride``.
+        As for `conv_bounds`: ``n_filters``, ``kernel_size`` and optionally ``stride``, ``padding``,
+        ``dilation``.
     random_state : None, int or Generator
 
     Returns
@@ -29,16 +30,24 @@ def random_network(input_shape, layers, *, random_state=None):
     Network
         Weights of variance ``2 / fan_in``, standard normal biases.
     """
-    rng, parts = as_generator(random_state), []
-    for model in layer_models(input_shape, layers):
+    rng, parts, layers = as_generator(random_state), [], list(layers)
+    for model, description in zip(layer_models(input_shape, layers), layers, strict=True):
         geometry = model.geometry
-        if geometry.dilation != (1, 1) or any(map(any, geometry.pads)):
-            raise InputError("layers: expected no padding and no dilation in a random network.")
         shape = (model.n_filters, geometry.input_shape[0], *geometry.kernel_size)
         filters = rng.standard_normal(shape) * np.sqrt(2 / geometry.n_taps)
         bias = rng.standard_normal(model.n_filters)
-        parts += [Conv2D(filters, bias, geometry.stride), Activation("relu")]
+        parts.append(Conv2D(_dilated(filters, geometry.dilation), bias, geometry.stride,
+                            dict(description).get("padding", 0)))  # fmt: skip
+        parts.append(Activation("relu"))
     return Network(parts)
+
+
+def _dilated(filters, dilation):
+    """The same filters with zeros between their taps: what dilation means."""
+    reach = [(f - 1) * e + 1 for f, e in zip(filters.shape[2:], dilation, strict=True)]
+    wide = np.zeros((*filters.shape[:2], *reach))
+    wide[:, :, :: dilation[0], :: dilation[1]] = filters
+    return wide
 
 
 def folding_network(input_shape, layers, *, scale=1000.0, random_state=0):

@@ -103,6 +103,12 @@ def count_tuples(families, weights):
     TooLarge
         When the sweep would need more memory than `LARGEST_STATE` numbers.
     """
+    widest = max(len(field) for family in families for field in family)
+    if widest > np.iinfo(np.int16).max:
+        raise TooLarge(
+            f"a window of {widest:,} values does not fit the formula's sweep. Use fewer filters "
+            "or a smaller image."
+        )
     tables = [_sweep_tables([_as_mask(s) for s in family]) for family in families]
     n_positions = len(families[0])
     slack = np.zeros((1, len(tables)), dtype=np.int16)

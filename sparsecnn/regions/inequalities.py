@@ -241,7 +241,8 @@ def theorem5_upper(models):
     n_inputs = models[0].geometry.n_pixels
     value = models[0].upper()
     for model in models[1:]:
-        value *= zaslavsky(model.n_filters * len(model.geometry.windows), n_inputs)
+        neurons = model.n_filters * len(model.geometry.windows)
+        value *= zaslavsky(neurons, n_inputs, model.breakpoints)
     return value
 
 
