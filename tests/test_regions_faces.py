@@ -73,6 +73,8 @@ def test_the_command_draws_a_plane(capsys, tmp_path):
         (["--kernel", "5"], 1, "kernel_size"),
         (["--kernel", "ax2"], 2, "not a"),
         (["--filters", "0"], 2, "below 1"),
+        (["--out", "plane.html"], 1, "ends in .png"),
+        (["--out", "plane"], 1, "ends in .png"),
         (["--out", "/no/such/folder/x.png"], 1, "--out"),
     ],
 )

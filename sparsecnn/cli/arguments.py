@@ -7,11 +7,14 @@ import argparse
 EXIT_OK, EXIT_INPUT, EXIT_USAGE, EXIT_NOT_CONVERGED, EXIT_INTERRUPTED = 0, 1, 2, 3, 130
 
 
-def add_common(parser, out):
+#: endings of a picture's file
+PICTURES = (".png", ".svg", ".pdf")
+
+
+def add_common(parser, out, writes="page to write"):
     """Options of every command: where to write, JSON, the seed."""
-    parser.add_argument(
-        "--out", default=out, metavar="FILE", help="page to write (default %(default)s)"
-    )
+    default = f" (default {out})" if out else ""
+    parser.add_argument("--out", default=out, metavar="FILE", help=writes + default)
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
     parser.add_argument(
         "--seed", type=at_least(0), default=0, metavar="N", help="random seed (default 0)"
@@ -23,6 +26,17 @@ def check_out(out):
     from ..report import output_target
 
     output_target(out, "--out")
+
+
+def check_picture(out):
+    """Refuse a picture that cannot be written before the work, not after it."""
+    from ..validation import InputError
+
+    if not out.lower().endswith(PICTURES):
+        raise InputError(
+            f"--out is {out!r}; expected a picture, a file that ends in {', '.join(PICTURES)}."
+        )
+    check_out(out)
 
 
 def source(text):

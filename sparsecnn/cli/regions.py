@@ -11,7 +11,7 @@ from .arguments import (
     EXIT_OK,
     add_common,
     at_least,
-    check_out,
+    check_picture,
     numbers,
     source,
 )
@@ -49,7 +49,7 @@ def add_regions(commands):
         ("--points", {"metavar": "FILE"}, "three inputs, npy or npz: cut their triangle in MODEL"),
     ):  # fmt: skip
         parser.add_argument(flag, help=text, **settings)
-    add_common(parser, out=None)
+    add_common(parser, out=None, writes="picture of a plane to write: png, svg or pdf")
     parser.set_defaults(run=_run_regions, default_of=parser.get_default)
 
 
@@ -74,7 +74,7 @@ def _run_regions(arguments):
 
     arguments.input = arguments.input or (1, 3, 3)
     if arguments.out:
-        check_out(arguments.out)
+        check_picture(arguments.out)
     sys.set_int_max_str_digits(0)  # counts of long signals have thousands of digits
     layers, rng = _layers_of(arguments), np.random.default_rng(arguments.seed)
     network = regions.random_network(arguments.input, layers, random_state=rng)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 
-from .arguments import EXIT_OK, check_out
+from .arguments import EXIT_OK, check_picture
 
 
 def run_saved(arguments):
@@ -16,7 +16,7 @@ def run_saved(arguments):
 
     _refuse_architecture(arguments)
     if arguments.out:
-        check_out(arguments.out)
+        check_picture(arguments.out)
     sys.set_int_max_str_digits(0)  # bounds of large networks have thousands of digits
     network, shape = _network_of(persistence.load(arguments.model), arguments)
     rng = np.random.default_rng(arguments.seed)
