@@ -263,3 +263,44 @@ def test_threads_that_meet_new_numbers_at_once_agree():
         together = list(executor.map(prox, values))
     for lam, found in zip(values, together, strict=True):
         np.testing.assert_allclose(found, sc.LogSum(lam, 0.7).prox(x, 0.9), atol=1e-12)
+
+
+# -- evaluation: divisions, closed forms, Newton -----------------------------------------------
+@pytest.mark.parametrize(
+    "formula, support, parameters, step, method",
+    [
+        ("lam*abs(z)", "real", dict(lam=0.7), 1.0, "linear"),
+        (sc.SCAD.formula, "real", dict(lam=0.7, a=3.7), 0.8, "linear"),
+        ("lam*min(abs(z), theta)", "real", dict(lam=0.6, theta=0.9), 1.3, "linear"),
+        ("lam*log(1 + abs(z)/eps)", "real", dict(lam=0.6, eps=1.0), 0.8, "closed form"),
+        ("lam*z - mu*log(z)", "nonnegative", dict(lam=0.6, mu=0.4), 1.7, "closed form"),
+        ("lam*abs(z)**(4/3)", "real", dict(lam=0.6), 0.5, "closed form"),
+        ("lam*abs(z)**(1/2)", "real", dict(lam=0.6), 1.0, "closed form"),
+        ("z*atanh(z) + log(1 - z**2)/2 - z**2/2", (-1, 1), {}, 1.0, "closed form"),
+        ("lam*log(cosh(z))", "real", dict(lam=0.8), 1.0, "Newton"),
+        ("lam*z*log(z)", "nonnegative", dict(lam=0.6), 1.0, "Newton"),
+    ],
+)
+def test_a_closed_form_changes_the_way_to_the_prox_and_not_its_value(
+    formula, support, parameters, step, method
+):
+    """Also where the closed form cancels or overflows: far from zero and next to the jumps."""
+    prior = sc.SymbolicPrior(formula, support=support, **parameters)
+    assert method in sc.SymbolicPrior(formula, support=support, **parameters).prox_methods
+    newton = Penalty.from_text(formula, support, tuple(parameters)).envelope(parameters, step)
+    far = np.array([1e-8, 30.0, 700.0, 1e4, 1e9])
+    at_starts = (newton.starts[:, None] + np.array([-1e-9, 1e-9])).ravel()
+    x = np.concatenate([np.linspace(-6, 6, 2001), far, -far, at_starts])
+    with np.errstate(all="ignore"):
+        wanted = newton.prox(x)[0]
+    np.testing.assert_allclose(prior.prox(x, step), wanted, rtol=1e-11, atol=1e-14)
+
+
+def test_the_prox_has_one_value_before_and_after_its_closed_form_is_asked_for():
+    x = np.linspace(-4, 4, 1001)
+    prior = sc.SymbolicPrior("lam*log(1 + abs(z)/eps)", lam=0.61, eps=1.03)
+    before = prior.prox(x)
+    assert "sqrt" in prior.prox_formula
+    sc.derive(prior)
+    np.testing.assert_array_equal(prior.prox(x), before)
+    assert sc.SymbolicPrior("lam*log(cosh(z))", lam=0.8).prox_formula is None

@@ -190,6 +190,7 @@ class Penalty:
                 c.high,
                 *(_scaled(f, step) for f in (c.value, c.slope, c.curvature)),
                 tuple(step * slope for slope in c.end_slopes),
+                c.is_affine,
             )
             for c in curves
         ]
@@ -207,7 +208,7 @@ class Penalty:
                 ]
                 slopes = tuple(_end_slope(piece, e, values) for e in (piece.low, piece.high))
                 low, high = number(piece.low, values), number(piece.high, values)
-                curves.append(Curve(low, high, *functions, slopes))
+                curves.append(Curve(low, high, *functions, slopes, not piece.curvature.has(Z)))
             joints = [
                 (number(end, values), _real(number(value, values)))
                 for end, value in self.joints(values)
@@ -461,7 +462,9 @@ def numeric(expression, arguments):
 
     def evaluate(first, *rest):
         with np.errstate(all="ignore"):
-            value = function(first, *rest)
+            value = np.asarray(function(first, *rest))
+        if np.iscomplexobj(value):
+            value = np.where(value.imag == 0, value.real, np.nan)
         return np.broadcast_to(np.asarray(value, dtype=np.float64), np.shape(first))
 
     return evaluate

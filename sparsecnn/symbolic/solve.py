@@ -29,7 +29,8 @@ def solve_by_probes(equation, unknown, probes, *, tolerance=1e-8):
     (sympy.Expr, str) or None
         The root and the method's name.
     """
-    for candidate, method in _candidates(equation, unknown, probes):
+    sign = -1 if all(wanted < 0 for _, wanted in probes) else 1
+    for candidate, method in _candidates(equation, unknown, sign):
         if all(_hits(candidate, values, wanted, tolerance) for values, wanted in probes):
             return candidate, method
     return None
@@ -43,10 +44,18 @@ def _hits(candidate, values, wanted, tolerance):
     return not isinstance(found, complex) and abs(found - wanted) <= tolerance * max(1, abs(wanted))
 
 
-def _candidates(equation, unknown, probes):
+def _candidates(equation, unknown, sign):
+    yield from elementary_candidates(equation, unknown, sign)
+    yield from _by_lambert(equation, unknown)
+
+
+def elementary_candidates(equation, unknown, sign=1):
+    """Pairs (root, method) to be tried at numbers; most are no root of the branch at hand.
+
+    ``sign`` is that of the unknown.
+    """
     if equation.atoms(sp.Function) or _square_roots(equation, unknown):
         equation = sp.simplify(equation.replace(_is_half_power, _with_one_denominator))
-    sign = -1 if all(wanted < 0 for _, wanted in probes) else 1
     y = sp.Dummy("y", positive=True)
     reduced = sp.expand_log(sp.powdenest(sp.expand(equation.subs(unknown, sign * y)), force=True))
     yield from _by_inverse(equation, unknown)
@@ -55,6 +64,9 @@ def _candidates(equation, unknown, probes):
     for root, method in _by_squaring(reduced, y):
         yield sp.simplify(sign * root), method
     yield from _by_logarithms(equation, unknown)
+
+
+def _by_lambert(equation, unknown):
     functions = {f.func for f in equation.atoms(sp.Function) if f.has(unknown)}
     if functions in ({sp.exp}, {sp.log}):
         w = sp.Dummy("w")
