@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 
 from .. import priors
@@ -78,6 +80,12 @@ def scalar_penalty(prior):
     signed = tuple(n for n, v in values.items() if v <= 0)
     penalty = Penalty.from_text(prior.formula, prior.support, tuple(values), signed)
     return penalty, values
+
+
+def uniform_prior(prior):
+    """The prior with one value for all atoms, so that it fits any dictionary."""
+    changed = {n: float(np.ravel(v)[0]) for n, v in prior.parameters.items() if np.ndim(v)}
+    return dataclasses.replace(prior, **changed) if changed else prior
 
 
 def label(prior):

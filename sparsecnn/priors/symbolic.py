@@ -22,10 +22,10 @@ class SymbolicPrior(SeparablePrior):
 
     The prox inverts ``x = z + step phi'(z)`` on each stretch where that increases: by a division
     where the slope is affine, from a closed form where SymPy finds one, otherwise by a safeguarded
-    Newton iteration for all inputs at once (``prox_methods`` says which, ``prox_formula`` the closed
-    form). Joints of the penalty give dead zones, and where stretches compete the jump is placed at
-    equal objectives. Gradients are exact, also in the
-    parameters: ``dz/dx = 1 / (1 + step phi''(z))``.
+    Newton iteration for all inputs at once; ``prox_methods`` and ``prox_formula`` tell which.
+    Joints of the penalty give dead zones, and where stretches compete the jump is placed at equal
+    objectives. Gradients are exact, also in the parameters:
+    ``dz/dx = 1 / (1 + step phi''(z))``.
 
     Parameters
     ----------
