@@ -257,11 +257,11 @@ def _curvature_step(solution):
     else:
         claim = "The prox jumps: $\\varphi + z^2/2$ is not convex in this regime."
         because = "the objective has competing local minima."
-    assumptions = ()
     if found.condition not in (None, True, sp.true):
-        assumptions = (
-            f"$\\inf \\varphi'' = {latex(found.least)}$",
-            f"the curvature allows uniqueness iff ${latex(found.condition)}$",
+        claim += (
+            f" Between the joints $\\inf \\varphi'' = {latex(found.least)}$: the curvature "
+            "allows one "
+            f"answer for every $x$ iff ${latex(found.condition)}$."
         )
 
     def check():
@@ -275,7 +275,7 @@ def _curvature_step(solution):
         detail = f"difference quotients of the prox lie in [{least:.3g}, {steepest:.4g}]"
         return Evidence("numeric", CONFIRMED if holds else REFUTED, detail)
 
-    return Step(claim, because, assumptions, check)
+    return Step(claim, because, (), check)
 
 
 def _jump_step(solution):

@@ -47,6 +47,11 @@ def as_prior(prior, parameters=None):
 
 
 def _prior_of_formula(formula, support, parameters):
+    if formula.strip().isidentifier() and formula.strip() != "z":
+        raise InputError(
+            f"prior is {formula!r}; expected a penalty in z such as 'lam*abs(z)', or one of "
+            f"{', '.join(row[0] for row in SCALAR)}."
+        )
     names = [n for n in names_in(formula) if n != "z"]
     if isinstance(support, tuple | list):
         names += [n for end in support if isinstance(end, str) for n in names_in(end, "support")]
