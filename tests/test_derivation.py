@@ -18,8 +18,10 @@ import sparsecnn as sc
 from sparsecnn.activations import ACTIVATIONS
 from sparsecnn.derivation.known import KNOWN, TORCH_MODULES
 from sparsecnn.derivation.model import Derivation, Step
+from sparsecnn.derivation.one_step import one_step
 from sparsecnn.derivation.render import formula_latex, inline_mathml
 from sparsecnn.derivation.reverse import activation_values
+from sparsecnn.derivation.separation import DICTIONARIES
 from sparsecnn.derivation.vectors import VECTOR_MAPS
 from sparsecnn.symbolic.evidence import REFUTED, UNDECIDED, Evidence
 
@@ -90,10 +92,57 @@ def test_vector_rows_ill_posed_rows_and_posterior_means_are_verified(row, scale)
         assert evidence.passed, str(evidence)
 
 
-@pytest.mark.parametrize("dictionary", ["orthonormal", "orthogonal", "general", "convolutional"])
+@pytest.mark.parametrize("dictionary", DICTIONARIES)
 def test_each_kind_of_dictionary_has_its_own_verified_chain(dictionary):
     verification = sc.derive(sc.Exponential([0.3, 0.5]), dictionary=dictionary).verify()
     assert verification.passed, verification.summary()
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("row", FORWARD, ids=lambda r: r.key)
+def test_every_row_is_derived_for_every_kind_of_dictionary(row):
+    for dictionary in DICTIONARIES[2:]:
+        verification = sc.derive(row.make_prior(), dictionary).verify()
+        assert verification.passed, verification.summary()
+
+
+def test_a_tight_frame_separates_nothing_and_the_page_shows_by_how_much():
+    verification = sc.derive(sc.Laplace(0.4), "tight_frame").verify()
+    assert verification.passed, verification.summary()
+    found = [e.detail for group in verification.evidence for e in group]
+    assert sum("counterexample" in detail for detail in found) == 2
+
+
+@pytest.mark.parametrize(
+    "formula, support, parameters, bias",
+    [
+        ("lam*z", "nonnegative", dict(lam=0.5), "- \\lambda"),
+        ("lam*z - mu*log(z)", "nonnegative", dict(lam=0.5, mu=0.3), "- \\lambda"),
+        ("lam*abs(z) - t*z", "real", dict(lam=0.5, t=0.2), "t"),
+        ("lam*abs(z)", "real", dict(lam=0.5), None),
+    ],
+)
+def test_the_bias_is_read_off_the_linear_term(formula, support, parameters, bias):
+    derivation = sc.derive(formula, support=support, **parameters)
+    claims = [step.claim for step in derivation.steps]
+    said = f"bias ${bias}$" if bias else "no bias"
+    assert any(claim.startswith("Read off") and said in claim for claim in claims), claims
+    assert derivation.verify().passed
+
+
+def test_the_distance_of_a_layer_from_the_code_is_zero_for_orthonormal_atoms_only():
+    """The bound |(D^T D - I) z_1| / mu, here against a code of another solver."""
+    x = np.random.default_rng(3).standard_normal((1, 6))
+    for dictionary in (sc.Dictionary.orthonormal(6, 0), sc.Dictionary.random(4, 6, 0)):
+        problem = sc.SparseCodingProblem(x, dictionary, sc.Exponential(0.1))
+        layer = sc.ForwardTransform().solve(problem).codes
+        code = sc.CoordinateDescent(tol=1e-12, max_iter=10000).solve(problem).codes
+        gram = dictionary.atoms @ dictionary.atoms.T
+        bound = np.linalg.norm(layer @ gram - layer) / np.linalg.eigvalsh(gram)[0]
+        distance = np.linalg.norm(layer - code)
+        assert distance <= bound + 1e-9
+        assert (bound < 1e-9) == dictionary.is_orthonormal
+    assert len(list(one_step(sc.Lp(0.5, 0.5), "general"))) == 2
 
 
 def test_the_derived_layer_is_the_relu_layer():
@@ -133,6 +182,7 @@ def test_a_formula_without_values_gets_admissible_ones():
 def test_arguments_that_make_no_sense_are_refused():
     for call in (
         lambda: sc.derive("lam*abs(z)", dictionary="tight"),
+        lambda: sc.derive("no_such_prior"),
         lambda: sc.derive("lam*abs(z)", estimator="median"),
         lambda: sc.derive("lam*abs(z)", noise=-1),
         lambda: sc.derive(sc.GroupLaplace(1.0, [0, 0])),

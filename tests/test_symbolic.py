@@ -12,6 +12,7 @@ import tolerances
 
 import sparsecnn as sc
 from sparsecnn.symbolic.curvature import curvature
+from sparsecnn.symbolic.evidence import excess
 from sparsecnn.symbolic.parser import parse
 from sparsecnn.symbolic.penalty import Penalty, Z
 from sparsecnn.symbolic.prox import solve_prox
@@ -263,3 +264,97 @@ def test_threads_that_meet_new_numbers_at_once_agree():
         together = list(executor.map(prox, values))
     for lam, found in zip(values, together, strict=True):
         np.testing.assert_allclose(found, sc.LogSum(lam, 0.7).prox(x, 0.9), atol=1e-12)
+
+
+# -- evaluation: divisions, closed forms, Newton -----------------------------------------------
+@pytest.mark.parametrize(
+    "formula, support, parameters, step, method",
+    [
+        ("lam*abs(z)", "real", dict(lam=0.7), 1.0, "linear"),
+        (sc.SCAD.formula, "real", dict(lam=0.7, a=3.7), 0.8, "linear"),
+        ("lam*min(abs(z), theta)", "real", dict(lam=0.6, theta=0.9), 1.3, "linear"),
+        ("lam*log(1 + abs(z)/eps)", "real", dict(lam=0.6, eps=1.0), 0.8, "closed form"),
+        ("lam*z - mu*log(z)", "nonnegative", dict(lam=0.6, mu=0.4), 1.7, "closed form"),
+        ("lam*abs(z)**(4/3)", "real", dict(lam=0.6), 0.5, "closed form"),
+        ("lam*abs(z)**(1/2)", "real", dict(lam=0.6), 1.0, "closed form"),
+        ("z*atanh(z) + log(1 - z**2)/2 - z**2/2", (-1, 1), {}, 1.0, "closed form"),
+        ("lam*log(cosh(z))", "real", dict(lam=0.8), 1.0, "Newton"),
+        ("lam*z*log(z)", "nonnegative", dict(lam=0.6), 1.0, "Newton"),
+    ],
+)
+def test_a_closed_form_changes_the_way_to_the_prox_and_not_its_value(
+    formula, support, parameters, step, method
+):
+    """Also where the closed form cancels or overflows: far from zero and next to the jumps."""
+    prior = sc.SymbolicPrior(formula, support=support, **parameters)
+    assert method in sc.SymbolicPrior(formula, support=support, **parameters).prox_methods
+    newton = Penalty.from_text(formula, support, tuple(parameters)).envelope(parameters, step)
+    far = np.array([1e-8, 30.0, 700.0, 1e4, 1e9])
+    at_starts = (newton.starts[:, None] + np.array([-1e-9, 1e-9])).ravel()
+    x = np.concatenate([np.linspace(-6, 6, 2001), far, -far, at_starts])
+    with np.errstate(all="ignore"):
+        wanted = newton.prox(x)[0]
+    np.testing.assert_allclose(prior.prox(x, step), wanted, rtol=1e-11, atol=1e-14)
+
+
+def test_the_prox_has_one_value_before_and_after_its_closed_form_is_asked_for():
+    x = np.linspace(-4, 4, 1001)
+    prior = sc.SymbolicPrior("lam*log(1 + abs(z)/eps)", lam=0.61, eps=1.03)
+    before = prior.prox(x)
+    assert "sqrt" in prior.prox_formula
+    sc.derive(prior)
+    np.testing.assert_array_equal(prior.prox(x), before)
+    assert sc.SymbolicPrior("lam*log(cosh(z))", lam=0.8).prox_formula is None
+
+
+#: formulas that once made SymPy run for minutes, lost a kink, or overflowed
+NASTY = [
+    ("lam*sqrt(z**2 + eps**2) + mu*log(cosh(z))**2*exp(z)", dict(lam=0.5, eps=0.3, mu=0.1)),
+    ("lam*log(1 + z**2/g**2)*tanh(z)**2 + mu*sqrt(abs(z))", dict(lam=0.5, g=0.7, mu=0.2)),
+    ("(lam*abs(z)**0.7 + mu*abs(z)**1.3)*exp(-abs(z)/s)", dict(lam=0.5, mu=0.4, s=2.0)),
+    ("lam*log(1 + exp(-z))", dict(lam=1.0)),
+    ("lam*abs(z**3 - z)", dict(lam=0.5)),
+    ("(z**2 - 1)**2", {}),
+    ("lam*abs(z)**p", dict(lam=0.5, p=0.01)),
+    ("lam*exp(abs(z)**3)", dict(lam=0.01)),
+    ("lam*cos(z)", dict(lam=0.5)),
+    ("lam*abs(z - m)", dict(lam=0.5, m=-0.7)),
+    (
+        "Piecewise((lam*abs(z), abs(z) < 1), (lam + 2, abs(z) < 2), (lam*z**2, True))",
+        dict(lam=0.3),
+    ),
+]
+
+
+@pytest.mark.parametrize("formula, parameters", NASTY, ids=[n[0] for n in NASTY])
+def test_a_nasty_formula_is_derived_in_bounded_time_with_exact_gradients(formula, parameters):
+    started = time.process_time()
+    prior = sc.SymbolicPrior(formula, **parameters)
+    assert sc.derive(prior).verify().passed
+    assert time.process_time() - started < 10
+    x, h = np.random.default_rng(0).uniform(-4, 4, 60), 1e-6
+    penalty = Penalty.from_text(formula, "real", tuple(parameters), ("m",))
+    assert excess(penalty, parameters, x, prior.prox(x)).max() <= tolerances.PROX_EXCESS
+    gradients = prior.prox_vjp(x, 1.0, np.ones_like(x))
+    slope = (prior.prox(x + h) - prior.prox(x - h)) / (2 * h)
+    np.testing.assert_allclose(gradients[0], slope, rtol=1e-6, atol=1e-6)
+    for name, value in parameters.items():
+        ends = [
+            sc.SymbolicPrior(formula, **{**parameters, name: value + d}).prox(x).sum()
+            for d in (h, -h)
+        ]
+        assert abs(gradients[1][name] - (ends[0] - ends[1]) / (2 * h)) < 1e-5
+
+
+def test_a_kink_whose_place_has_no_closed_form_is_refused_and_not_overlooked():
+    with pytest.raises(sc.InputError, match="bends near"):
+        sc.SymbolicPrior("max(abs(z)**3, lam*exp(z))", lam=0.3)
+
+
+def test_the_command_line_takes_a_formula_for_a_prior():
+    from sparsecnn.cli.compare import _prior, _prior_name
+
+    made = _prior(_prior_name("lam*log(1 + abs(z)/eps)"), 0.2)
+    assert made.formula.startswith("lam*log") and made.parameters == dict(lam=0.2, eps=1.0)
+    assert _prior(_prior_name("student_t"), 0.2).parameters == sc.derive("student_t").layer().params
+    assert repr(_prior("laplace", 0.2)) == repr(sc.Laplace(0.2))

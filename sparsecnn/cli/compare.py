@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import json
 import sys
@@ -49,7 +50,12 @@ def add_compare(commands):
         ("--kernel", levels, "kernel size of each level (default: from the image size)"),
         ("--stride", levels, "stride of each level (default: from the image size)"),
         ("--padding", {"default": "valid", "choices": paddings}, "at every level"),
-        ("--prior", {"default": "exponential", "choices": priors}, "sparse prior of every level"),
+        (
+            "--prior",
+            {"type": _prior_name, "default": "exponential", "metavar": "NAME"},
+            f"of every level: {', '.join(priors)}, a row of the atlas, or a penalty such as "
+            '"lam*log(1 + abs(z)/eps)" (default exponential)',
+        ),
         ("--lam", {"type": rate, "metavar": "X"}, "sparsity weight (default: from the pixels)"),
         ("--epochs", {**count, "default": 8}, "passes over the images while learning (default 8)"),
         (
@@ -147,8 +153,6 @@ def _plan(data, arguments):
 
 
 def _learned_hierarchy(data, plan, arguments, progress):
-    import sparsecnn
-
     from ..estimators import HierarchicalSparseCoder
 
     coder = HierarchicalSparseCoder(
@@ -156,7 +160,7 @@ def _learned_hierarchy(data, plan, arguments, progress):
         kernel_size=plan["kernel"],
         stride=plan["stride"],
         padding=arguments.padding,
-        prior=getattr(sparsecnn, _PRIORS[arguments.prior])(plan["lam"]),
+        prior=_prior(arguments.prior, plan["lam"]),
         n_epochs=arguments.epochs,
         init="data",
         tol=1e-3,  # of the codes that the next level learns from
@@ -168,6 +172,30 @@ def _learned_hierarchy(data, plan, arguments, progress):
     if coder.interrupted_:  # a library user keeps what was learned; a command that is stopped stops
         raise KeyboardInterrupt
     return coder.hierarchy_
+
+
+def _prior_name(text):
+    """Argparse type: a name that is known, or a formula (which is read later)."""
+    if text in _PRIORS or not text.isidentifier():
+        return text
+    from ..derivation.rows import SCALAR
+
+    known = [*_PRIORS, *(row[0] for row in SCALAR)]
+    if text not in known:
+        raise argparse.ArgumentTypeError(f"invalid choice: {text!r} (of {', '.join(known)})")
+    return text
+
+
+def _prior(text, lam):
+    """The prior of a name or a formula; ``lam`` goes where it has a parameter of that name."""
+    import sparsecnn
+
+    if text in _PRIORS:
+        return getattr(sparsecnn, _PRIORS[text])(lam)
+    from ..derivation.named import as_prior
+
+    prior = as_prior(text)
+    return dataclasses.replace(prior, **{"lam": lam}) if "lam" in prior.parameters else prior
 
 
 def _meta(data, test, readout, plan, arguments, seconds):

@@ -24,7 +24,7 @@ def add_derive(commands):
         ),
     )
     parser.add_argument("prior", nargs="?", default="exponential", help="row or formula")
-    kinds = ("orthonormal", "orthogonal", "general", "convolutional")
+    kinds = ("orthonormal", "orthogonal", "tight_frame", "general", "convolutional")
     parser.add_argument("--dictionary", choices=kinds, default=kinds[0], help="kind of atoms")
     parser.add_argument("--estimator", choices=("map", "mean"), default="map")
     parser.add_argument("--noise", type=float, default=1.0, metavar="X", help="noise deviation")

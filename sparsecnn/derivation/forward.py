@@ -11,10 +11,7 @@ import dataclasses
 import numpy as np
 import sympy as sp
 
-from ..dictionaries import Dictionary
 from ..layers import Activation
-from ..problem import SparseCodingProblem
-from ..solvers import FISTA, ISTA, ForwardTransform
 from ..symbolic.curvature import curvature
 from ..symbolic.evidence import CONFIRMED, PROVED, REFUTED, Evidence, identity, trials
 from ..symbolic.penalty import Z, number
@@ -23,7 +20,8 @@ from ..symbolic.verify import verify_prox
 from ..validation import InputError, as_number
 from .inverse import ActivationPrior
 from .model import Derivation, Step
-from .named import as_prior, label, scalar_penalty
+from .named import as_prior, label, scalar_penalty, uniform_prior
+from .one_step import one_step
 from .parametric import parametric_derivation
 from .posterior import PosteriorMean, posterior_moments
 from .render import in_greek
@@ -38,7 +36,7 @@ def derive(prior, dictionary="orthonormal", noise=1.0, estimator="map", **parame
     prior : Prior, Explanation or str
         A scalar prior of the package; what ``explain`` found; the name of a row of ``atlas()``
         such as ``"exponential"``; or a penalty as a formula, ``"lam*abs(z) + alpha*z**2/2"``.
-    dictionary : {"orthonormal", "orthogonal", "general", "convolutional"}
+    dictionary : {"orthonormal", "orthogonal", "tight_frame", "general", "convolutional"}
         Which atoms: what separates, and whether one step is the code.
     noise : float
         Standard deviation of the noise; ``phi = -noise^2 log p``.
@@ -84,14 +82,16 @@ def derive(prior, dictionary="orthonormal", noise=1.0, estimator="map", **parame
     solution = solve_prox(penalty, values)
     steps = (
         _bayes(penalty, values, noise),
-        separation(dictionary),
+        *separation(dictionary, prior),
         *_scalar_steps(prior, solution),
         *_layer_steps(prior, solution, dictionary),
     )
     title = f"{label(prior)}, {dictionary} atoms"
     result = solution.expression
     if result is None:
-        result = sp.Eq(Z + solution.branches[-1].piece.slope, X)
+        smooth = [b for b in solution.branches if b.piece is not None]
+        open_ones = [b for b in smooth if b.value is None]
+        result = sp.Eq(Z + (open_ones or smooth)[-1].piece.slope, X)
     return Derivation(title, steps, result, lambda: Activation(prior))
 
 
@@ -113,10 +113,12 @@ def _bayes(penalty, values, noise):
         return identity(residue, points, what="the derivatives in z agree")
 
     return Step(
-        "The most probable code minimises $E(z) = \\tfrac12\\|x - Dz\\|^2 + \\sum_i "
-        "\\varphi(z_i)$, $\\varphi = -\\sigma^2 \\log p$.",
-        "Bayes: minus the logarithm of likelihood times prior, times $\\sigma^2$; what does not "
-        "depend on $z$ is dropped.",
+        "By Bayes $\\log p(z\\,|\\,x) = -\\|x - Dz\\|^2/(2\\sigma^2) + \\sum_i \\log p(z_i) + "
+        "\\mathrm{const}$, so the most probable code (MAP) minimises $E(z) = \\tfrac12\\|x - "
+        "Dz\\|^2 "
+        "+ \\sum_i \\varphi(z_i)$, $\\varphi = -\\sigma^2 \\log p$.",
+        "minus the logarithm of likelihood times prior, times $\\sigma^2$; what does not depend on "
+        "$z$ is dropped.",
         ("$x = Dz + n$ with Gaussian noise of variance $\\sigma^2$", "independent coefficients"),
         check,
         sp.Eq(sp.Symbol("phi"), penalty.expression, evaluate=False),
@@ -227,7 +229,8 @@ def _joint_is_best(solution, k):
         low = branches[k + shift].start
         last = k + shift + 1 == len(branches)
         high = np.inf if last else branches[k + shift + 1].start
-        low, high = max(low, -6.0), min(high, 6.0)
+        low = max(low, min(high, 6.0) - 12.0)
+        high = min(high, low + 12.0)
         x = low + (high - low) * np.array([0.001, 0.3, 0.6, 0.999])
         worst.append(_excess(half, values, x, prox))
     worst = float(np.max(worst))
@@ -254,11 +257,11 @@ def _curvature_step(solution):
     else:
         claim = "The prox jumps: $\\varphi + z^2/2$ is not convex in this regime."
         because = "the objective has competing local minima."
-    assumptions = ()
     if found.condition not in (None, True, sp.true):
-        assumptions = (
-            f"$\\inf \\varphi'' = {latex(found.least)}$",
-            f"the curvature allows uniqueness iff ${latex(found.condition)}$",
+        claim += (
+            f" Between the joints $\\inf \\varphi'' = {latex(found.least)}$: the curvature "
+            "allows one "
+            f"answer for every $x$ iff ${latex(found.condition)}$."
         )
 
     def check():
@@ -272,7 +275,7 @@ def _curvature_step(solution):
         detail = f"difference quotients of the prox lie in [{least:.3g}, {steepest:.4g}]"
         return Evidence("numeric", CONFIRMED if holds else REFUTED, detail)
 
-    return Step(claim, because, assumptions, check)
+    return Step(claim, because, (), check)
 
 
 def _jump_step(solution):
@@ -304,33 +307,65 @@ def _jump_step(solution):
 
 # -- reading off the layer ------------------------------------------------------------------
 def _layer_steps(prior, solution, dictionary):
+    bias, rest = _bias(solution.penalty)
+    if bias == 0:
+        here = "This penalty has no linear term, so the layer has no bias."
+    elif rest == 0:
+        here = (
+            f"Here $\\varphi = {latex(bias * Z)}$ on its support, so the bias is ${latex(-bias)}$ "
+            "and the activation the projection on the support."
+        )
+    else:
+        here = (
+            f"Here $\\varphi = {latex(rest)} + ({latex(bias)})\\,z$, so the bias is "
+            f"${latex(-bias)}$ and the activation the prox of ${latex(rest)}$."
+        )
     yield Step(
-        "Read off the layer: weights are the atoms, the activation is the prox"
-        + _bias(solution)
-        + ".",
+        "The bias rule: a linear term $\\lambda z$ in the penalty is a bias $-\\lambda$ before the "
+        f"activation, $\\mathrm{{prox}}_{{\\varphi + \\lambda z}}(x) = "
+        f"\\mathrm{{prox}}_\\varphi(x - \\lambda)$. {here}",
+        "$\\tfrac12(x - z)^2 + \\lambda z = \\tfrac12(x - \\lambda - z)^2$ up to a constant "
+        "in $z$.",
+        (),
+        lambda: _check_bias(solution, bias, rest),
+    )
+    shown = f"bias ${latex(-bias)}$" if bias != 0 else "no bias"
+    yield Step(
+        f"Read off the layer: weights are the atoms, {shown}, the activation is the prox.",
         "$b = D^T x$ is what the linear part computes; the prox acts on each coefficient.",
         (),
         lambda: _check_layer(prior, solution),
     )
     if dictionary == "orthogonal":
         yield Step(
-            "For atoms of norm $c$ the code is $\\mathrm{prox}_{\\varphi/c^2}(D^T x/c^2)$.",
+            "For atoms of norm $c$ the code is $\\mathrm{prox}_{\\varphi/c^2}(D^T x/c^2)$: a plain "
+            "layer up to scale.",
             "divide the scalar problem by $c^2$.",
-            ("orthogonal atoms of one norm $c$",),
+            ("orthogonal atoms; $c = c_i$ may differ from atom to atom",),
             lambda: _check_scaled_atoms(prior, solution),
         )
-    if dictionary in ("general", "convolutional"):
-        yield _one_step(prior)
+    if dictionary in ("tight_frame", "general", "convolutional"):
+        yield from one_step(uniform_prior(prior), dictionary)
 
 
-def _bias(solution):
-    start = solution.branches[-1].start
-    value = solution.branches[-1].value
-    if value is not None and value.has(X) and sp.simplify(value - X).free_symbols.isdisjoint({X}):
-        shift = sp.simplify(value - X)
-        if shift != 0 and not solution.is_even and start.kind == "limit":
-            return f", with bias ${latex(shift)}$"
-    return ""
+def _bias(penalty):
+    """The rate of a linear term and the penalty without it."""
+    expanded = sp.expand(penalty.expression)
+    rate = sp.Add(*(t / Z for t in sp.Add.make_args(expanded) if t != 0 and not (t / Z).has(Z)))
+    return rate, penalty.expression if rate == 0 else sp.expand(expanded - rate * Z)
+
+
+def _check_bias(solution, bias, rest):
+    x, worst = np.linspace(-5, 5, 41) + 0.0137, 0.0
+    for values in solution.samples[:2]:
+        tilt = sp.Rational(3, 10) if bias == 0 else bias
+        without = dataclasses.replace(solution.penalty, expression=rest)
+        within = dataclasses.replace(solution.penalty, expression=rest + tilt * Z)
+        shifted = without.envelope(values).prox(x - number(tilt, values))[0]
+        worst = max(worst, float(np.abs(within.envelope(values).prox(x)[0] - shifted).max()))
+    verdict = CONFIRMED if worst <= 1e-9 else REFUTED
+    detail = f"the tilted penalty's prox is the shifted prox at {len(x)} inputs to {worst:.1e}"
+    return Evidence("numeric", verdict, detail, None if worst <= 1e-9 else {"difference": worst})
 
 
 def _check_layer(prior, solution):
@@ -357,14 +392,8 @@ def _n_atoms(prior):
     return max(sizes, default=1)
 
 
-def _uniform_prior(prior):
-    """The prior with one value for all atoms, so that it fits any dictionary."""
-    changed = {n: float(np.ravel(v)[0]) for n, v in prior.parameters.items() if np.ndim(v)}
-    return dataclasses.replace(prior, **changed) if changed else prior
-
-
 def _check_scaled_atoms(prior, solution):
-    one, values = _uniform_prior(prior), solution.samples[0]
+    one, values = uniform_prior(prior), solution.samples[0]
 
     def trial(rng):
         c = rng.uniform(1.0, 2.0)
@@ -376,55 +405,6 @@ def _check_scaled_atoms(prior, solution):
         return float(np.abs(z - best).max()), {"c": c, "b": b[0], "z": z[0]}
 
     return trials(trial, 20, tolerance=1e-9, what="the layer is the scaled prox")
-
-
-def _one_step(prior):
-    one = _uniform_prior(prior)
-
-    def check():
-        return [_first_iterate(one), _rate(one)]
-
-    return Step(
-        "One layer is the first step of ISTA; after $t$ steps of size $1/L$ the energy is within "
-        "$L\\|z^*\\|^2/(2t)$ of the least, for a convex penalty.",
-        "from $z = 0$ the gradient is $-D^T x$, so the step with size 1 is "
-        "$\\mathrm{prox}_\\varphi(D^T x)$ (Beck and Teboulle 2009, theorem 3.1, for the bound).",
-        ("the bound needs a convex penalty and a step $1/L$",),
-        check,
-    )
-
-
-def _problem(prior, rng):
-    return SparseCodingProblem(
-        rng.standard_normal((1, 6)), Dictionary.random(9, 6, int(rng.integers(2**31))), prior
-    )
-
-
-def _first_iterate(prior):
-    def trial(rng):
-        problem = _problem(prior, rng)
-        layer = ForwardTransform().solve(problem).codes
-        step = next(iter(ISTA(step=1.0).iterates(problem, None)))
-        return float(np.abs(layer - step).max()), {"x": problem.x[0, 0]}
-
-    return trials(trial, 10, tolerance=1e-12, what="the layer is the first ISTA iterate")
-
-
-def _rate(prior):
-    def trial(rng):
-        problem = _problem(prior, rng)
-        size = problem.dictionary.lipschitz
-        iterates = ISTA().iterates(problem, None)
-        energies = [problem.objective(next(iterates))[0] for _ in range(8)]
-        if not prior.is_convex:
-            return max(0.0, float(np.max(np.diff(energies)))), {"E": energies[0]}
-        best = FISTA(tol=1e-10, max_iter=5000).solve(problem)
-        bound = size * (best.codes**2).sum() / (2 * np.arange(1, 9))
-        over = np.array(energies) - best.objective[0] - bound
-        return max(0.0, float(over.max())), {"E(z_1)": energies[0], "E*": best.objective[0]}
-
-    what = "the bound holds for 8 steps" if prior.is_convex else "the energy decreases for 8 steps"
-    return trials(trial, 6, tolerance=1e-7, what=what)
 
 
 # -- the posterior mean ---------------------------------------------------------------------

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 
 from .. import priors
@@ -45,6 +47,11 @@ def as_prior(prior, parameters=None):
 
 
 def _prior_of_formula(formula, support, parameters):
+    if formula.strip().isidentifier() and formula.strip() != "z":
+        raise InputError(
+            f"prior is {formula!r}; expected a penalty in z such as 'lam*abs(z)', or one of "
+            f"{', '.join(row[0] for row in SCALAR)}."
+        )
     names = [n for n in names_in(formula) if n != "z"]
     if isinstance(support, tuple | list):
         names += [n for end in support if isinstance(end, str) for n in names_in(end, "support")]
@@ -78,6 +85,12 @@ def scalar_penalty(prior):
     signed = tuple(n for n, v in values.items() if v <= 0)
     penalty = Penalty.from_text(prior.formula, prior.support, tuple(values), signed)
     return penalty, values
+
+
+def uniform_prior(prior):
+    """The prior with one value for all atoms, so that it fits any dictionary."""
+    changed = {n: float(np.ravel(v)[0]) for n, v in prior.parameters.items() if np.ndim(v)}
+    return dataclasses.replace(prior, **changed) if changed else prior
 
 
 def label(prior):

@@ -11,7 +11,7 @@ import numpy as np
 from ..priors import SymbolicPrior
 from ..symbolic.evidence import CONFIRMED, PROVED, REFUTED, Evidence, excess, trials, weakest
 from ..validation import InputError
-from . import posterior
+from . import given, horseshoe, posterior
 from .forward import derive
 from .known import KNOWN
 from .named import prior_of_row, scalar_penalty
@@ -109,6 +109,13 @@ def atlas():
         AtlasRow(key, "ill-posed", prior, penalty, "none", support, values, "refused")
         for key, prior, penalty, support, values in ILL_POSED
     ]
+    refused.append(
+        AtlasRow(
+            "horseshoe", "ill-posed", "horseshoe", "-log(exp(z**2/2)*E1(z**2/2))", "none",
+            how="refused", note="a posterior mean exists: mean_horseshoe",
+            check=horseshoe.check_refusal,
+        )
+    )  # fmt: skip
     backward = [
         AtlasRow(
             name, "backward", "", known.penalty, known.formula, known.support,
@@ -146,7 +153,7 @@ def _settings(row, seed):
 
 
 def _check_forward(row, n, seed):
-    rng, worst, count = np.random.default_rng(seed), -np.inf, 0
+    rng, worst, count, stated = np.random.default_rng(seed), -np.inf, 0, []
     for values in _settings(row, seed):
         prior = row.make_prior(**values)
         penalty, numbers = scalar_penalty(prior)
@@ -157,8 +164,12 @@ def _check_forward(row, n, seed):
             where = {"x": x[k], "claimed z": float(prior.prox(x[k : k + 1])[0]), **values}
             return (Evidence("numeric", REFUTED, f"{row.key}: a grid point is lower", where),)
         worst, count = max(worst, float(over[k])), count + n
+        if row.key in given.FORMS:
+            stated.append(given.check_given(row.key, prior.prox, values, x))
     detail = f"no grid point beats it at {count} inputs, worst excess {worst:.1e} <= 1e-10"
-    return (Evidence("numeric", CONFIRMED, detail),)
+    if row.key == "student_t":
+        stated.append(given.uniqueness_of_student_t())
+    return (Evidence("numeric", CONFIRMED, detail), *stated)
 
 
 def _check_refusal(row, n, seed):
@@ -217,6 +228,8 @@ def _mean_rows():
     yield "mean_sign", "fair -1 or +1", "tanh(x/s^2)", {}, tanh
     yield "mean_coin", "0 or 1, P(1) = 0.3", "sigmoid((x - 1/2)/s^2 + logit p)", {}, sigmoid
     yield "mean_one_hot", "one-hot", "softmax(x/s^2 + log pi)", {}, _one_hot_check
+    shrinkage = "x times the mean of l^2/(l^2 + s^2) over the scales l"
+    yield "mean_horseshoe", "horseshoe", shrinkage, {}, horseshoe.check_mean
     for key, prior, mean, slab in (
         ("mean_bernoulli_gaussian", "Bernoulli-Gaussian",
          lambda x, s: posterior.bernoulli_gaussian(x, s, 0.3, 1.4),

@@ -20,10 +20,12 @@ _RESERVED = {"formula", "support", "values", "unit", "step", "names"}
 class SymbolicPrior(SeparablePrior):
     """The prior with penalty ``phi(z)`` given as a formula.
 
-    The prox inverts ``x = z + step phi'(z)`` on each stretch where that increases (one safeguarded
-    Newton iteration for all inputs at once); joints of the penalty give dead zones, and where
-    stretches compete the jump is placed at equal objectives. Gradients are exact, also in the
-    parameters: ``dz/dx = 1 / (1 + step phi''(z))``.
+    The prox inverts ``x = z + step phi'(z)`` on each stretch where that increases: by a division
+    where the slope is affine, from a closed form where SymPy finds one, otherwise by a safeguarded
+    Newton iteration for all inputs at once; ``prox_methods`` and ``prox_formula`` tell which.
+    Joints of the penalty give dead zones, and where stretches compete the jump is placed at equal
+    objectives. Gradients are exact, also in the parameters:
+    ``dz/dx = 1 / (1 + step phi''(z))``.
 
     Parameters
     ----------
@@ -58,8 +60,8 @@ class SymbolicPrior(SeparablePrior):
     >>> prior = SymbolicPrior("lam*log(1 + abs(z)/eps)", lam=1.0, eps=1.0)
     >>> prior.prox([0.5, 3.0]).round(4)
     array([0.    , 2.7321])
-    >>> prior.is_sparse, prior.is_convex
-    (True, False)
+    >>> prior.is_sparse, prior.is_convex, prior.prox_methods[-1]
+    (True, False, 'closed form')
     """
 
     formula: str
@@ -99,6 +101,23 @@ class SymbolicPrior(SeparablePrior):
     def names(self):
         """tuple: the parameters' names."""
         return tuple(self.values)
+
+    @property
+    def prox_formula(self):
+        """str or None: the prox at step 1 in closed form, for the first atom's regime.
+
+        None where SymPy finds no closed form of a branch or of a jump.
+        """
+        return _closed_form(self._penalty, self._settings()[0])
+
+    @property
+    def prox_methods(self):
+        """tuple of str: how each branch is evaluated at step 1, in order of the input.
+
+        "constant", "linear" (exact), "closed form" (checked and repaired by one Newton step) or
+        "Newton".
+        """
+        return tuple(b.method for b in _envelope(self._penalty, self._settings()[0], 1.0).branches)
 
     @property
     def _signed(self):
@@ -281,7 +300,18 @@ def _penalty(formula, support, names, signed):
 
 @functools.lru_cache(maxsize=4096)
 def _envelope(penalty, values, step):
-    return penalty.envelope(dict(zip(penalty.names, values, strict=True)), step)
+    from ..symbolic.inverse import with_inverses
+
+    values = dict(zip(penalty.names, values, strict=True))
+    return with_inverses(penalty.envelope(values, step), penalty, values, step)
+
+
+@functools.lru_cache(maxsize=256)
+def _closed_form(penalty, values):
+    from ..symbolic.prox import solve_prox
+
+    found = solve_prox(penalty, dict(zip(penalty.names, values, strict=True))).expression
+    return None if found is None else str(found)
 
 
 @functools.lru_cache(maxsize=512)

@@ -7,6 +7,7 @@ import dataclasses
 import numpy as np
 import sympy as sp
 
+from .bounded import is_tame, simplified
 from .facts import is_convex
 from .penalty import Z, number, numeric
 from .solve import probe_points
@@ -47,10 +48,10 @@ def curvature(solution):
     known = [c for c in candidates if c is not None]
     if known and len(known) == len(candidates):
         least = min(known, key=lambda c: _order(c, values))
-        least = sp.simplify(least)
+        least = simplified(least)
     condition = None
     if least is not None and not least.is_infinite:
-        condition = sp.simplify(1 + least >= 0)
+        condition = simplified(1 + least >= 0)
     return Curvature(least, condition, convex, not jumps)
 
 
@@ -67,9 +68,11 @@ def _extremes(piece, values):
     for end in (piece.low, piece.high):
         limit = piece.at(end, 2)
         found.append(None if limit.has(sp.nan, sp.Limit, sp.zoo, sp.AccumBounds) else limit)
-    third = sp.simplify(sp.diff(piece.curvature, Z))
+    third = simplified(sp.diff(piece.curvature, Z))
     if not third.has(Z):
         return found
+    if not is_tame(third):
+        return [*found, None]
     w = sp.Dummy("w")
     numerator = sp.fraction(sp.together(third.subs(Z, w)))[0]
     try:
@@ -85,5 +88,5 @@ def _extremes(piece, values):
     for root in roots:
         where = number(root, values)
         if not isinstance(where, complex) and low < where < high:
-            found.append(sp.simplify(piece.curvature.subs(Z, root)))
+            found.append(simplified(piece.curvature.subs(Z, root)))
     return found

@@ -7,6 +7,7 @@ inverted by Newton's method). Knows no symbols.
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from collections.abc import Callable
 
@@ -15,6 +16,8 @@ import numpy as np
 from ..validation import InputError
 
 _FAR = 1e12
+_CHUNK = 8192
+_SMALL_STEP = 1e-10
 _MOST_BRANCHES = 60
 
 
@@ -22,7 +25,8 @@ _MOST_BRANCHES = 60
 class Curve:
     """A smooth stretch of a penalty: value, slope and curvature as functions of an array.
 
-    ``end_slopes`` are the one-sided slopes at the two ends (nan: to be read off the formula).
+    ``end_slopes`` are the one-sided slopes at the two ends (nan: to be read off the formula);
+    ``is_affine`` says that the slope is affine in ``z``, so that it is inverted by a division.
     """
 
     low: float
@@ -31,6 +35,7 @@ class Curve:
     slope: Callable
     curvature: Callable
     end_slopes: tuple[float, float] = (np.nan, np.nan)
+    is_affine: bool = False
 
     def forward(self, z):
         """``F(z) = z + phi'(z)``, the input that is mapped to ``z``."""
@@ -52,6 +57,8 @@ class Branch:
         Which curve, or which joint.
     start : float
         Smallest input of the branch.
+    inverse : callable or None
+        A closed form of the inverse of ``F``, from which Newton's method starts.
     """
 
     low: float
@@ -62,6 +69,14 @@ class Branch:
     curve: Curve | None
     index: int
     start: float = -np.inf
+    inverse: Callable | None = None
+
+    @property
+    def method(self):
+        """How the branch is evaluated: "constant", "linear", "closed form" or "Newton"."""
+        if self.is_joint:
+            return "constant"
+        return "linear" if self.curve.is_affine else "closed form" if self.inverse else "Newton"
 
     @property
     def is_joint(self):
@@ -74,7 +89,7 @@ class Branch:
         z = np.where(x <= self.first, self.low, self.high)
         inside = (x > self.first) & (x < self.last)
         if inside.any():
-            z[inside] = _invert(self.curve, x[inside], self.low, self.high)
+            z[inside] = _invert(self.curve, x[inside], self.low, self.high, self.inverse)
         return z
 
     def reduced(self, x):
@@ -134,6 +149,12 @@ class Envelope:
             raise InputError("phi has no minimiser for any input; expected a penalty with a prox.")
         self.branches = tuple(stack)
         self.starts = np.array([b.start for b in stack[1:]])
+
+    def with_branches(self, branches):
+        """The same envelope, its branches replaced by equal ones that know more."""
+        twin = copy.copy(self)
+        twin.branches = tuple(branches)
+        return twin
 
     def locate(self, x):
         """Index of each input's branch; at a jump the minimiser nearer to zero (from below 0)."""
@@ -313,28 +334,59 @@ def _balance(before, after):
     return x
 
 
-def _invert(curve, x, low, high):
-    """Solve ``F(z) = x`` entrywise for ``F`` increasing on ``(low, high)``: bracketed Newton."""
+def _invert(curve, x, low, high, inverse=None):
+    """Solve ``F(z) = x`` entrywise for ``F`` increasing on ``(low, high)``."""
     with np.errstate(all="ignore"):
-        a, b = _bracket(curve, x, low, high)
-        z = np.clip(x, a + 1e-3 * (b - a), b - 1e-3 * (b - a))
-        active = np.ones(x.shape, dtype=bool)
-        for _ in range(400):
-            excess = curve.forward(z) - x
-            below = excess < 0
-            a, b = np.where(below, z, a), np.where(below, b, z)
-            slope = 1 + curve.curvature(z)
-            newton = z - excess / slope
-            inside = (slope > 0) & (newton >= a) & (newton <= b)
-            following = np.where(inside, newton, 0.5 * (a + b))
-            solved = np.abs(excess) <= 1e-16 * (np.abs(x) + np.abs(z))
-            following = np.where(solved, z, following)
-            moved = np.abs(following - z) > 4e-16 * np.abs(following)
-            z = np.where(active, following, z)
-            active &= moved & (b - a > 2e-16 * np.abs(b)) & (np.abs(z) > 1e-300)
-            if not active.any():
-                break
+        if curve.is_affine:
+            origin = np.zeros(1)
+            z = (x - curve.slope(origin)) / (1 + curve.curvature(origin))
+            return np.clip(z, low, high)
+        z = np.empty(x.shape)
+        for k in range(0, x.size, _CHUNK):  # short enough to stay in the processor's cache
+            part = slice(k, k + _CHUNK)
+            z[part] = _newton(curve, x[part], low, high, inverse)
     return z
+
+
+def _newton(curve, x, low, high, inverse):
+    """Newton's method, kept inside a bracket that shrinks; inputs that are done drop out."""
+    z, left = np.full(x.shape, np.nan), np.arange(x.size)
+    if inverse is not None:
+        z, done = _newton_step(curve, x, inverse(x), low, high)[:2]
+        left = np.flatnonzero(~(done & np.isfinite(z)))
+        if not left.size:
+            return z
+        x = x[left]
+    a, b = _bracket(curve, x, low, high)
+    here = np.clip(x, a + 1e-3 * (b - a), b - 1e-3 * (b - a))
+    for _ in range(400):
+        here, done, a, b = _newton_step(curve, x, here, a, b)
+        z[left] = here
+        moving = ~done & (b - a > 2e-16 * np.abs(b)) & (np.abs(here) > 1e-300)
+        if not moving.any():
+            break
+        a, b, x, here, left = a[moving], b[moving], x[moving], here[moving], left[moving]
+    return z
+
+
+def _newton_step(curve, x, z, a, b):
+    """One step from ``z``, halving the bracket where it leaves it: what follows, and where done.
+
+    Errors square from one step to the next, so after a step that is small against ``z`` and the
+    distance to the ends of the curve (where ``F`` may be singular) the next one is none.
+    """
+    excess = curve.forward(z) - x
+    below = excess < 0
+    a, b = np.where(below, z, a), np.where(below, b, z)
+    slope = 1 + curve.curvature(z)
+    newton = z - excess / slope
+    inside = (slope > 0) & (newton >= a) & (newton <= b)
+    following = np.where(inside, newton, 0.5 * (a + b))
+    following = np.where(np.abs(excess) <= 1e-16 * (np.abs(x) + np.abs(z)), z, following)
+    size = np.abs(following)
+    room = np.minimum(size, np.minimum(following - curve.low, curve.high - following))
+    moved = np.abs(following - z)
+    return following, (moved <= 4e-16 * size) | (inside & (moved <= _SMALL_STEP * room)), a, b
 
 
 def _bracket(curve, x, low, high):

@@ -12,6 +12,7 @@ import itertools
 import numpy as np
 import sympy as sp
 
+from .bounded import simplified
 from .penalty import Z, number
 
 PROVED, CONFIRMED, REFUTED, UNDECIDED = "PROVED", "CONFIRMED", "REFUTED", "UNDECIDED"
@@ -75,7 +76,7 @@ def identity(difference, points, *, tolerance=1e-9, simplify=True, what="both si
     """
     if simplify and sp.count_ops(difference) < 400:
         try:
-            if difference == 0 or sp.simplify(difference) == 0:
+            if sp.expand(difference) == 0 or simplified(difference) == 0:
                 return Evidence("symbolic", PROVED, f"{what}: the difference simplifies to 0")
         except (NotImplementedError, TypeError, ValueError, RecursionError):
             pass

@@ -139,6 +139,8 @@ def conjugate(penalty, values, v):
 
 def _slope_inverse(curve, v):
     """Where the nondecreasing slope of a curve passes ``v``: bisection, then Newton's method."""
+    if curve.is_affine:
+        return _affine_slope_inverse(curve, v)
     a, b = _finite_bracket(curve, v)
     with np.errstate(all="ignore"):
         for k in range(200):
@@ -157,6 +159,14 @@ def _slope_inverse(curve, v):
                 below = curve.slope(middle) < v
                 a, b = np.where(below, middle, a), np.where(below, b, middle)
     return 0.5 * (a + b)
+
+
+def _affine_slope_inverse(curve, v):
+    slope, bend = float(curve.slope(np.zeros(1))[0]), float(curve.curvature(np.zeros(1))[0])
+    if bend > 0:
+        return np.clip((v - slope) / bend, curve.low, curve.high)
+    finite = [end for end in (curve.low, curve.high) if np.isfinite(end)] or [0.0]
+    return np.where(v > slope, finite[-1], finite[0])
 
 
 def _finite_bracket(curve, v):

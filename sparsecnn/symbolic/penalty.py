@@ -15,6 +15,7 @@ import numpy as np
 import sympy as sp
 
 from ..validation import InputError
+from .bounded import limit, simplified
 from .envelope import Curve, Envelope
 from .parser import names_in, parse, symbol
 
@@ -49,11 +50,8 @@ class Piece:
         if not end.is_infinite:
             direct = expression.subs(Z, end)
             if not direct.has(sp.nan, sp.zoo, sp.oo, -sp.oo):
-                return sp.simplify(direct)
-        try:
-            return sp.limit(expression, Z, end, "+" if end == self.low else "-")
-        except (NotImplementedError, ValueError):
-            return sp.nan
+                return simplified(direct)
+        return limit(expression, Z, end, "+" if end == self.low else "-")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -190,6 +188,7 @@ class Penalty:
                 c.high,
                 *(_scaled(f, step) for f in (c.value, c.slope, c.curvature)),
                 tuple(step * slope for slope in c.end_slopes),
+                c.is_affine,
             )
             for c in curves
         ]
@@ -197,17 +196,20 @@ class Penalty:
 
     @functools.lru_cache(maxsize=4096)  # noqa: B019 - penalties are few and live long
     def _unscaled(self, key):
-        values = dict(key)
+        values, symbols = dict(key), (Z, *self.parameters)
         arguments, curves = [values[name] for name in self.names], []
         with SYMBOLS:
             for piece in self.pieces(values):
                 functions = [
-                    _bound(numeric(e, (Z, *self.parameters)), arguments)
+                    _bound(numeric(e, symbols), arguments)
                     for e in (piece.value, piece.slope, piece.curvature)
                 ]
                 slopes = tuple(_end_slope(piece, e, values) for e in (piece.low, piece.high))
                 low, high = number(piece.low, values), number(piece.high, values)
-                curves.append(Curve(low, high, *functions, slopes))
+                curves.append(Curve(low, high, *functions, slopes, not piece.curvature.has(Z)))
+            _refuse_hidden_bend(
+                self.expression, curves, numeric(self.expression, symbols), arguments
+            )
             joints = [
                 (number(end, values), _real(number(value, values)))
                 for end, value in self.joints(values)
@@ -361,9 +363,16 @@ def _zeros(expression):
         polynomial = sp.Poly(numerator, w)
     except sp.PolynomialError:
         return _easy_zeros(numerator, w)
-    if polynomial.degree() > 2:
-        return set(sp.roots(polynomial)) if polynomial.is_homogeneous else set()
-    return set(sp.roots(polynomial))
+    factors = [factor for factor, _ in polynomial.factor_list()[1]]
+    return set().union(*(_zeros_of_factor(factor) for factor in factors))
+
+
+def _zeros_of_factor(polynomial):
+    if polynomial.degree() <= 2 or polynomial.is_homogeneous:
+        return set(sp.roots(polynomial))
+    if all(c.is_Rational for c in polynomial.all_coeffs()):
+        return set(polynomial.real_roots())
+    return set()
 
 
 def _easy_zeros(numerator, w):
@@ -412,6 +421,7 @@ def _holds(condition, point):
 # -- numeric evaluation ---------------------------------------------------------------------
 _log_cosh = sp.Function("_log_cosh")
 _log_one_plus_exp = sp.Function("_log_one_plus_exp")
+_expit = sp.Function("expit")
 _NUMERIC = {
     "_log_cosh": lambda u: np.abs(u) + np.log1p(np.exp(-2 * np.abs(u))) - np.log(2.0),
     "_log_one_plus_exp": lambda u: np.logaddexp(0.0, u),
@@ -447,7 +457,26 @@ def _stable(expression):
             return sp.Function("log1p")(rest)
         return sp.log(u)
 
-    return expression.replace(sp.log, rewrite)
+    return _sigmoids(expression).replace(sp.log, rewrite)
+
+
+def _sigmoids(expression):
+    """``exp(k u)/(1 + exp(u))^n`` as powers of logistic sigmoids, which cannot overflow."""
+
+    def rewrite(product):
+        for power in product.args:
+            base, n = power.as_base_exp()
+            if not (isinstance(base - 1, sp.exp) and n.is_Integer and n < 0):
+                continue
+            u = (base - 1).args[0]
+            others = [f for f in product.args if f != power]
+            k = sum((f.args[0] for f in others if isinstance(f, sp.exp)), sp.S.Zero) / u
+            if k.is_Integer and 0 <= k <= -n:
+                rest = sp.Mul(*(f for f in others if not isinstance(f, sp.exp)))
+                return rest * _expit(u) ** k * _expit(-u) ** (-n - k)
+        return product
+
+    return expression.replace(lambda e: isinstance(e, sp.Mul), rewrite)
 
 
 @functools.lru_cache(maxsize=1024)
@@ -461,10 +490,40 @@ def numeric(expression, arguments):
 
     def evaluate(first, *rest):
         with np.errstate(all="ignore"):
-            value = function(first, *rest)
+            value = np.asarray(function(first, *rest))
+        if np.iscomplexobj(value):
+            real = np.abs(value.imag) <= 1e-12 * np.maximum(1.0, np.abs(value))
+            value = np.where(real, value.real, np.nan)
         return np.broadcast_to(np.asarray(value, dtype=np.float64), np.shape(first))
 
     return evaluate
+
+
+def _refuse_hidden_bend(expression, curves, whole, arguments):
+    """Refuse a formula that takes another branch inside what was taken for one smooth piece."""
+    if not expression.has(*_KINKED):
+        return
+    for curve in curves:
+        z = probe_grid(curve.low, curve.high)
+        with np.errstate(all="ignore"):
+            said, found = whole(z, *arguments), curve.value(z)
+            apart = np.abs(said - found) > 1e-8 * (1 + np.abs(said))
+        if apart.any():
+            raise InputError(
+                f"phi bends near z = {z[apart][0]:.4g} at a place that has no closed form; "
+                "expected "
+                "kinks at zeros of low-degree polynomials. Write it as a Piecewise with its cases."
+            )
+
+
+def probe_grid(low, high):
+    """Points of an interval between and beyond the places where penalties usually bend."""
+    far = np.concatenate([np.linspace(0, 8, 161), np.geomspace(8.3, 1e3, 30)])[1:] + 1e-4 * np.pi
+    if np.isfinite(low) and np.isfinite(high):
+        return low + (high - low) * (np.arange(160) + 0.5) / 160
+    if np.isfinite(low):
+        return low + far
+    return high - far if np.isfinite(high) else np.concatenate([-far, far])
 
 
 def _end_slope(piece, end, values):

@@ -13,6 +13,7 @@ import numpy as np
 import sympy as sp
 
 from ..validation import InputError
+from .bounded import simplified
 from .penalty import Penalty, Piece, Z, number, numeric
 from .solve import probe_points, solve_by_probes
 
@@ -133,16 +134,23 @@ class ScalarProx:
         for k, branch in enumerate(self.branches):
             here = which == k
             if here.any():
-                closed = numeric(branch.value, (X, *self.penalty.parameters))
-                result[here] = closed(size[here], *arguments)
+                result[here] = self._closed(branch, size[here], arguments)
         return np.sign(x) * result if self.is_even else result
+
+    def _closed(self, branch, x, arguments):
+        value = numeric(branch.value, (X, *self.penalty.parameters))
+        found = np.array(value(x, *arguments))
+        lost = np.isnan(found)
+        if lost.any():  # Cardano: real roots by way of complex numbers
+            found[lost] = value(x[lost] + 0j, *arguments)
+        return found
 
 
 def is_even(penalty):
     """Whether ``phi(-z) = phi(z)``, with a symmetric support."""
     if penalty.low != -penalty.high:
         return False
-    return sp.simplify(penalty.expression.subs(Z, -Z) - penalty.expression) == 0
+    return simplified(penalty.expression.subs(Z, -Z) - penalty.expression) == 0
 
 
 def solve_prox(penalty, values, *, n_samples=3, seed=0):
@@ -270,7 +278,7 @@ def _limit(penalty, samples, before, after):
         end = getattr(piece, side)
         if end.is_infinite:
             continue
-        value = sp.simplify(end + piece.at(end, 1))
+        value = simplified(end + piece.at(end, 1))
         if not value.is_infinite and not value.has(sp.nan) and _agrees(value, samples, wanted):
             return value
     return None
@@ -283,7 +291,7 @@ def _jump(penalty, samples, before, after, solved):
     joints = penalty.joints(samples[0])
     if before[0].is_joint and after[0].is_joint:
         (a, phi_a), (b, phi_b) = joints[before[0].index], joints[after[0].index]
-        value = sp.simplify((a + b) / 2 + (phi_b - phi_a) / (b - a))
+        value = simplified((a + b) / 2 + (phi_b - phi_a) / (b - a))
         return Threshold(value if _agrees(value, samples, wanted) else name, "jump")
     if before[0].is_joint or after[0].is_joint:
         joint, smooth = (before, after) if before[0].is_joint else (after, before)
@@ -300,7 +308,7 @@ def _jump_from_joint(penalty, samples, joint, smooth, joints, wanted, name):
     found = solve_by_probes(equation, Z, list(zip(samples, landings, strict=True)))
     if found is None:
         return Threshold(name, "jump", equation)
-    value = sp.simplify(forward.subs(Z, found[0]))
+    value = simplified(forward.subs(Z, found[0]))
     if not _agrees(value, samples, wanted):
         return Threshold(name, "jump", equation)
     return Threshold(value, "jump", equation, found[0])

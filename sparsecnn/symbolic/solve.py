@@ -11,6 +11,7 @@ import math
 import numpy as np
 import sympy as sp
 
+from .bounded import kinds, simplified
 from .penalty import number
 
 
@@ -29,7 +30,8 @@ def solve_by_probes(equation, unknown, probes, *, tolerance=1e-8):
     (sympy.Expr, str) or None
         The root and the method's name.
     """
-    for candidate, method in _candidates(equation, unknown, probes):
+    sign = -1 if all(wanted < 0 for _, wanted in probes) else 1
+    for candidate, method in _candidates(equation, unknown, sign):
         if all(_hits(candidate, values, wanted, tolerance) for values, wanted in probes):
             return candidate, method
     return None
@@ -43,20 +45,32 @@ def _hits(candidate, values, wanted, tolerance):
     return not isinstance(found, complex) and abs(found - wanted) <= tolerance * max(1, abs(wanted))
 
 
-def _candidates(equation, unknown, probes):
+def _candidates(equation, unknown, sign):
+    yield from elementary_candidates(equation, unknown, sign)
+    yield from _by_lambert(equation, unknown)
+
+
+def elementary_candidates(equation, unknown, sign=1):
+    """Pairs (root, method) to be tried at numbers; most are no root of the branch at hand.
+
+    ``sign`` is that of the unknown.
+    """
+    if len(kinds(equation, unknown)) > 1:
+        return  # no pattern covers two transcendental functions at once
     if equation.atoms(sp.Function) or _square_roots(equation, unknown):
-        equation = sp.simplify(equation.replace(_is_half_power, _with_one_denominator))
-    sign = -1 if all(wanted < 0 for _, wanted in probes) else 1
+        equation = simplified(equation.replace(_is_half_power, _with_one_denominator))
     y = sp.Dummy("y", positive=True)
     reduced = sp.expand_log(sp.powdenest(sp.expand(equation.subs(unknown, sign * y)), force=True))
     yield from _by_inverse(equation, unknown)
     for root, method in _by_polynomial(reduced, y):
-        yield sp.simplify(sign * root) if method != "a cubic equation" else sign * root, method
+        yield simplified(sign * root) if method != "a cubic equation" else sign * root, method
     for root, method in _by_squaring(reduced, y):
-        yield sp.simplify(sign * root), method
+        yield simplified(sign * root), method
     yield from _by_logarithms(equation, unknown)
-    functions = {f.func for f in equation.atoms(sp.Function) if f.has(unknown)}
-    if functions in ({sp.exp}, {sp.log}):
+
+
+def _by_lambert(equation, unknown):
+    if kinds(equation, unknown) in ({sp.exp}, {sp.log}):
         w = sp.Dummy("w")
         try:
             for root in sp.solve(equation.subs(unknown, w), w, check=False):
@@ -129,8 +143,8 @@ def _by_inverse(equation, unknown):
     slope = sp.diff(inside, unknown)
     if slope != 0 and not slope.has(unknown):
         offset = inside.subs(unknown, 0)
-        root = (inverse(sp.simplify(-rest / factor)) - offset) / slope
-        yield sp.simplify(root), f"the inverse of {core.func.__name__}"
+        root = (inverse(simplified(-rest / factor)) - offset) / slope
+        yield simplified(root), f"the inverse of {core.func.__name__}"
 
 
 def _by_logarithms(equation, unknown):
@@ -144,16 +158,16 @@ def _by_logarithms(equation, unknown):
         if not isinstance(core, sp.log):
             return
         scale = factor if scale is None else scale
-        power = sp.simplify(factor / scale)
+        power = simplified(factor / scale)
         if power not in (1, -1):
             return
         total *= core.args[0] ** power
-    rest = sp.simplify(-(sp.expand(equation) - sp.Add(*logs)) / scale)
+    rest = simplified(-(sp.expand(equation) - sp.Add(*logs)) / scale)
     w = sp.Dummy("w")
     rational = sp.fraction(sp.together(total.subs(unknown, w) - sp.exp(rest)))[0]
     if rational.is_polynomial(w) and sp.degree(rational, w) <= 2:
         for root in sp.roots(sp.Poly(rational, w)):
-            yield sp.simplify(root), "exponentials of both sides"
+            yield simplified(root), "exponentials of both sides"
 
 
 def _by_polynomial(equation, y):
@@ -189,7 +203,7 @@ def _cubic(p, minus_q):
     """Real roots of ``w^3 + p w = q``: hyperbolic for ``p > 0``, trigonometric for ``p < 0``."""
     p, q = sp.factor(p), sp.factor(-minus_q)
     yield 2 * sp.sqrt(p / 3) * sp.sinh(sp.asinh(3 * q / (2 * p) * sp.sqrt(3 / p)) / 3)
-    r = sp.simplify(-p)
+    r = simplified(-p)
     angle = sp.acos(3 * q / (2 * r) * sp.sqrt(3 / r))
     for k in range(3):
         yield 2 * sp.sqrt(r / 3) * sp.cos((angle - 2 * sp.pi * k) / 3)
