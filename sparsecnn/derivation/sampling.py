@@ -37,8 +37,9 @@ class Samples:
 
     @property
     def slopes(self):
-        """Difference quotients of neighbours at least half the narrowest cell apart."""
-        wide = np.diff(self.x) >= 0.49 * NARROWEST * np.maximum(1.0, np.abs(self.x[1:]))
+        """Difference quotients of neighbours far enough apart for rounding not to matter."""
+        least = 0.99 * NARROWEST if self.rounding < 1e-8 else FINE
+        wide = np.diff(self.x) >= least * np.maximum(1.0, np.abs(self.x[1:]))
         return (np.diff(self.y) / np.diff(self.x))[wide]
 
     @property
@@ -60,7 +61,7 @@ class Samples:
     def jumps(self):
         """Whether neighbours a narrowest cell apart still differ visibly."""
         h = np.diff(self.x)
-        narrow = h <= 1.01 * NARROWEST * np.maximum(1.0, np.abs(self.x[1:]))
+        narrow = h <= 2.02 * NARROWEST * np.maximum(1.0, np.abs(self.x[1:]))
         return bool((narrow & (np.abs(np.diff(self.y)) > 1e-3)).any())
 
     @property

@@ -22,7 +22,7 @@ from .penalty import Penalty, Z, _between, _resolved, numeric
 REACH, MAX_BOXES = 64, 300
 #: longer expressions (in operations) are not simplified
 SHORT = 40
-_TRIED = (NoBounds, ArithmeticError, NotImplementedError, TypeError, ValueError, AttributeError,
+_TRIED = (NoBounds, ArithmeticError, NotImplementedError, TypeError, ValueError,
           RecursionError)  # fmt: skip
 
 
@@ -104,7 +104,7 @@ def _by_sturm(expression, low, high):
             continue
         top, bottom = rational.as_numer_denom()
         both = sp.Poly(sp.expand(top * bottom), Z)
-        if both.free_symbols_in_domain or not both.domain.is_ZZ and not both.domain.is_QQ:
+        if not (both.domain.is_ZZ or both.domain.is_QQ):
             continue
         return not _negative_inside(both, *ends)
     return False
@@ -121,16 +121,17 @@ def _by_intervals(expression, low, high):
     if sp.count_ops(slope) <= SHORT:
         slope = sp.factor(sp.together(slope))
     here, there = exact_number(low), exact_number(high)
-    middle = max(here, -REACH), min(there, REACH)
+    reach = mpmath.mpf(REACH)
+    middle = max(here, -reach), min(there, reach)
     boxes, count = [], 0
     if middle[0] < 0 < middle[1]:  # even functions touch zero there
         boxes += [(middle[0], mpmath.mpf(0)), (mpmath.mpf(0), middle[1])]
     elif middle[0] < middle[1]:
         boxes.append(middle)
-    if here < -REACH:
-        boxes.append((here, min(there, -REACH)))
-    if there > REACH:
-        boxes.append((max(here, REACH), there))
+    if here < -reach:
+        boxes.append((here, min(there, -reach)))
+    if there > reach:
+        boxes.append((max(here, reach), there))
     while boxes:
         box = boxes.pop()
         count += 1
@@ -206,7 +207,7 @@ def rise(expression):
         return Rise(unknown, unknown, ())
     slopes = [nonnegative(p.slope, p.low, p.high) for p in pieces]
     gentle = [nonnegative(1 - p.slope, p.low, p.high) for p in pieces]
-    joins = [_join(expression, a, b) for a, b in zip(pieces, pieces[1:], strict=False)]
+    joins = [_join(expression, a, b) for a, b in itertools.pairwise(pieces)]
     flat = tuple((float(p.low), float(p.high)) for p in pieces if p.value == 0)
     upward = all(j is not None and j >= 0 for j in joins)
     smooth = all(j == 0 for j in joins)
