@@ -56,3 +56,6 @@ ARCCOS = 1e-7
 
 #: central differences of a piecewise-linear function with step 1e-6: rounding 1e-16 / 1e-6
 PIECEWISE_SLOPE = 1e-8
+
+#: an activation against the prox of its own penalty: Newton's method in double precision
+ROUND_TRIP = 1e-9

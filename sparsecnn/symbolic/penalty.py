@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import itertools
+import reprlib
 import threading
 
 import numpy as np
@@ -303,7 +304,7 @@ def _support_ends(support):
         else:
             return tuple(_support_end(end) for end in (low, high))
     raise InputError(
-        f"support is {support!r}; expected 'real', 'nonnegative' or a pair (low, high) of numbers "
+        f"support is {reprlib.repr(support)}; expected 'real', 'nonnegative' or a pair (low, high) of numbers "
         "or parameter names."
     )
 
