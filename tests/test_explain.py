@@ -118,7 +118,7 @@ def test_a_refutation_is_enclosed_by_interval_arithmetic(name):
 
 
 def test_a_fall_within_rounding_is_not_called_proved():
-    found = sc.explain(lambda x: np.where(x > 1, x - 3e-10, x))
+    found = sc.explain(lambda x: np.minimum(x, 1) - 3e-10 * (x > 2))
     assert not found.is_prox and found.evidence == "sampled" and "rounding" in str(found.checks[0])
     assert sc.explain("Piecewise((x, x < 1), (x - 1/10**9, True))").evidence == "proved"
 
@@ -202,7 +202,7 @@ def _dip(centre, width):
     return lambda x: x - 3 * np.exp(-(((x - centre) / width) ** 2))
 
 
-@pytest.mark.parametrize("width", [3.0, 0.1, 0.01, 1e-3, 2e-4])
+@pytest.mark.parametrize("width", [2.0, 0.1, 0.01, 1e-3, 2e-4])
 def test_a_hidden_dip_is_found(width, scale):
     for centre in np.random.default_rng(1).uniform(-11, 11, scale(6, 60)):
         found = sc.explain(_dip(centre, width))
@@ -232,7 +232,9 @@ def test_the_number_of_evaluations_is_bounded():
         return np.sin(1000 * x) / 1000 + x + 1e-3 * np.sign(np.sin(50 * x))
 
     sc.explain(counted)
-    base = 2 * sampling.NEAR / sampling.FINE + 2 * (sampling.REACH - sampling.NEAR) / sampling.COARSE
+    base = (
+        2 * sampling.NEAR / sampling.FINE + 2 * (sampling.REACH - sampling.NEAR) / sampling.COARSE
+    )
     assert sum(seen) < 2 * (base + 2000) + 2 * sampling.ROUNDS * sampling.CELLS
 
 
@@ -376,7 +378,7 @@ def test_the_page_names_the_witness_the_penalty_and_the_reach():
     page = sc.explain("gelu").to_html()
     assert "0.158528569" in page and "points in [-60, 60]" in page
     page = sc.explain("tanh").to_html()
-    assert "atanh" in page and "fair codes -1 or +1" in page
+    assert "<mi>arctanh</mi>" in page and "fair codes -1 or +1" in page
 
 
 @pytest.mark.full

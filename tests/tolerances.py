@@ -59,3 +59,6 @@ PIECEWISE_SLOPE = 1e-8
 
 #: an activation against the prox of its own penalty: Newton's method in double precision
 ROUND_TRIP = 1e-9
+
+#: what torch's Softplus loses where it switches to x: log(1 + exp(-20)) / beta, beta >= 0.3
+SWITCH = 1e-8

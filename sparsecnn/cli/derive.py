@@ -65,7 +65,11 @@ def _run_derive(arguments):
         check_out(arguments.out)
     support = {} if arguments.support == "real" else {"support": arguments.support}
     derivation = derive(
-        arguments.prior.strip(), arguments.dictionary, arguments.noise, arguments.estimator, **support
+        arguments.prior.strip(),
+        arguments.dictionary,
+        arguments.noise,
+        arguments.estimator,
+        **support,
     )
     verification = book.verified(derivation)
     print(

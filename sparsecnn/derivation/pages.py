@@ -139,7 +139,7 @@ def _overview(explanations):
 
 
 def _html_of(e):
-    parts = [f"<p>{html.escape(e.reason)}.</p>"]
+    parts = [f"<p>{html.escape(e.reason[:1].upper() + e.reason[1:])}.</p>"]
     for what, expression, text in formulas(e):
         shown = f"<p><code>{html.escape(text)}</code></p>"
         if expression is not None:

@@ -13,7 +13,7 @@ from ..priors import SymbolicPrior
 from ..symbolic.evidence import CONFIRMED, PROVED, Evidence, weakest
 from ..symbolic.parser import names_in, symbol
 from ..symbolic.penalty import Penalty, Z, numeric
-from ..symbolic.signs import Rise, larger, rise
+from ..symbolic.signs import Rise, is_tame, larger, rise
 from ..validation import InputError
 from .explanation import Explanation
 from .inverse import ActivationPrior
@@ -91,8 +91,9 @@ def _composed(rises):
 def explain_scalar(subject):
     """The verdict on one subject."""
     samples = sample(subject.function, subject.name)
-    if samples.fall is not None:
-        return _refuted(subject, samples)
+    pair = _falling_pair(subject, samples)
+    if pair is not None:
+        return _refuted(subject, samples, *pair)
     reach = f"{len(samples.x)} points of an adaptive grid in [-{REACH:g}, {REACH:g}]"
     seen = (
         f"{reach}, smallest slope {samples.slopes.min():.2g}; a fall that stays lower for more "
@@ -186,17 +187,28 @@ def _posterior_reading(known, samples):
 
 
 # -- no prox --------------------------------------------------------------------------------
-def _refuted(subject, samples):
+def _falling_pair(subject, samples):
+    """Two points between which it falls, or None: seen by the samples, or proved at a joint."""
+    if samples.fall is not None:
+        return tuple(float(x) for x in samples.x[list(samples.fall)])
+    if subject.black_box or subject.rise is None:
+        return None
+    for joint in subject.rise.falls:
+        for h in 10.0 ** -np.arange(3, 15):
+            if larger(subject.expression, joint - h, joint + h).verdict == PROVED:
+                return joint - h, joint + h
+    return None
+
+
+def _refuted(subject, samples, low, high):
     """A decreasing pair, rounded to numbers a reader can check by hand if such a pair exists."""
-    i, j = samples.fall
-    low, high = float(samples.x[i]), float(samples.x[j])
-    depth = float(samples.y[i] - samples.y[j])
+    depth = float(np.subtract(*subject.function(np.array([low, high]))))
     for reach, digits in ((4, 0), (8, 0), (8, 1), (8, 2), (8, 3)):
         nice = np.unique(np.round(samples.x[np.abs(samples.x) <= reach], digits)) + 0.0
         at = np.asarray(subject.function(nice), dtype=float)
         gap = np.maximum.accumulate(at) - at
         k = int(np.argmax(gap))
-        if gap[k] > max(1e-4, 0.02 * min(depth, 1.0)):
+        if depth > 1e-4 and gap[k] > max(1e-4, 0.02 * min(depth, 1.0)):
             low, high = float(nice[np.argmax(at[: k + 1])]), float(nice[k])
             break
     f_low, f_high = (float(v) for v in subject.function(np.array([low, high])))
@@ -275,7 +287,9 @@ def _inverse_proof(known, subject):
     """Evidence that the penalty's prox is the activation: ``sigma(z + phi'(z)) = z`` on pieces."""
     what = "sigma(z + phi'(z)) = z on every piece of the penalty"
     try:
-        if _inverts(_exact_penalty(known), subject.expression):
+        penalty = _exact_penalty(known)
+        tame = is_tame(penalty.expression) and is_tame(subject.expression)
+        if tame and _inverts(penalty, subject.expression):
             return Evidence("symbolic", PROVED, f"{what}, by simplification; the support is right")
     except (ArithmeticError, NotImplementedError, RecursionError, StopIteration, TypeError,
             ValueError):  # fmt: skip

@@ -47,7 +47,17 @@ CONSTANTS = {"pi": sp.pi, "E": sp.E, "oo": sp.oo}
 #: formulas of priors that couple coefficients; they are stated, not derived
 VECTOR_WORDS = ("norm", "count_nonzero")
 _COMPARISONS = {ast.Lt: sp.Lt, ast.LtE: sp.Le, ast.Gt: sp.Gt, ast.GtE: sp.Ge, ast.Eq: sp.Eq}
-_RESERVED = {*FUNCTIONS, *CONSTANTS, *VECTOR_WORDS, "Piecewise", "Eq", "True", "False", "nan", "inf"}
+_RESERVED = {
+    *FUNCTIONS,
+    *CONSTANTS,
+    *VECTOR_WORDS,
+    "Piecewise",
+    "Eq",
+    "True",
+    "False",
+    "nan",
+    "inf",
+}
 
 
 def symbol(name, signed=False):

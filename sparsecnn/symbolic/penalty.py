@@ -344,7 +344,7 @@ def _breakpoints(expression):
 
 def _zeros(expression):
     """Real zeros in ``Z`` (low-degree polynomials), over all choices of signs inside."""
-    if not expression.has(Z):
+    if not expression.has(Z) or expression.is_positive or expression.is_negative:
         return set()
     for part in expression.atoms(*_KINKED):
         if part.has(Z):

@@ -83,15 +83,30 @@ def _by_assumptions(expression, low, high):
     return False
 
 
+def is_tame(expression):
+    """Whether polynomial algorithms may see it: ``exp(x/c)`` counts as a power of ``exp(x/q)``."""
+    return sp.count_ops(expression) <= SHORT and not _is_wild(expression)
+
+
+def _is_wild(expression):
+    """Whether it holds powers (or functions made of them) of anything but small fractions."""
+    numbers = {n for part in expression.atoms(sp.exp, sp.Pow) for n in part.exp.atoms(sp.Rational)}
+    inside = expression.atoms(sp.tanh, sp.sinh, sp.cosh, sp.sin, sp.cos)
+    numbers |= {n for part in inside for n in part.atoms(sp.Rational)}
+    return any(max(abs(n.p), n.q) > 24 for n in numbers)
+
+
 def _forms(expression):
     yield expression
-    if sp.count_ops(expression) <= SHORT:
+    if is_tame(expression):
         yield sp.factor(expression)
         yield sp.simplify(expression)
         yield sp.factor(sp.together(expression.rewrite(sp.exp)))
 
 
 def _by_sturm(expression, low, high):
+    if not is_tame(expression):
+        return False
     for inner, ends in ((Z, (low, high)), (sp.exp(Z), _images(low, high))):
         rational = sp.together(expression.rewrite(sp.exp)).subs(sp.exp(Z), sp.Symbol("u"))
         if inner == Z:
@@ -118,7 +133,7 @@ def _images(low, high):
 
 def _by_intervals(expression, low, high):
     slope = sp.diff(expression, Z)
-    if sp.count_ops(slope) <= SHORT:
+    if is_tame(slope):
         slope = sp.factor(sp.together(slope))
     here, there = exact_number(low), exact_number(high)
     reach = mpmath.mpf(REACH)
@@ -167,7 +182,7 @@ def _at(expression, end):
         if expression.subs(Z, sp.Rational(*mpmath.libmp.to_rational(end._mpf_))) == 0:
             return 0
         return bounds(expression, end, end)[0]
-    if sp.count_ops(expression) > SHORT:
+    if not is_tame(expression):
         raise NoBounds("a limit that may take long")
     limit = sp.limit(expression, Z, sp.oo if end > 0 else -sp.oo)
     return bounds(limit, 0, 0)[0]
@@ -186,11 +201,19 @@ class Rise:
         That it nowhere rises by more than the step taken.
     flat : tuple of (float, float)
         Stretches on which it is exactly zero.
+    falls : tuple of float
+        Where pieces meet in a jump down.
     """
 
     monotone: Evidence
     lipschitz: Evidence
     flat: tuple
+    falls: tuple = ()
+
+
+_UNKNOWN = Rise(
+    *[Evidence("symbolic", UNDECIDED, "where its cases meet was not found")] * 2, flat=()
+)
 
 
 def rise(expression):
@@ -201,10 +224,12 @@ def rise(expression):
     expression : sympy.Expr
         Of ``Z`` alone; may hold cases.
     """
+    kinks = expression.atoms(sp.Abs, sp.sign, sp.Max, sp.Min, sp.core.relational.Relational)
+    if any(_is_wild(kink) for kink in kinks):
+        return _UNKNOWN
     pieces = Penalty(expression, ()).pieces({})
     if not all(_is_one_case(expression, piece) for piece in pieces):
-        unknown = Evidence("symbolic", UNDECIDED, "where its cases meet was not found")
-        return Rise(unknown, unknown, ())
+        return _UNKNOWN
     slopes = [nonnegative(p.slope, p.low, p.high) for p in pieces]
     gentle = [nonnegative(1 - p.slope, p.low, p.high) for p in pieces]
     joins = [_join(expression, a, b) for a, b in itertools.pairwise(pieces)]
@@ -215,6 +240,7 @@ def rise(expression):
         _told("its slope is >= 0", slopes, upward, "no jump goes down", len(joins)),
         _told("its slope is <= 1", gentle, smooth, "it is continuous", len(joins)),
         flat,
+        tuple(float(p.high) for p, j in zip(pieces, joins, strict=False) if j == -1),
     )
 
 
@@ -259,7 +285,7 @@ def _told(claim, hows, joined, at_joints, n_joints):
     pieces = "the line" if len(hows) == 1 else f"each of {len(hows)} pieces"
     if None in hows or not joined:
         return Evidence("symbolic", UNDECIDED, f"{claim} on {pieces}: not proved")
-    tail = f"; {at_joints} at {n_joints} joints" if n_joints else ""
+    tail = f"; {at_joints} where they meet" if n_joints else ""
     means = " and ".join(sorted(set(hows)))
     return Evidence("symbolic", PROVED, f"{claim} on {pieces}, by {means}{tail}")
 
