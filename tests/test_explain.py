@@ -4,6 +4,7 @@ import functools
 import json
 import shutil
 import subprocess
+import sys
 from xml.etree import ElementTree
 
 import mpmath
@@ -38,9 +39,7 @@ _BOUNDED = [
 ]  # fmt: skip
 
 
-@given(
-    st.sampled_from(_BOUNDED), st.floats(-9, 9), st.floats(-12, 2), st.floats(0, 1)
-)  # fmt: skip
+@given(st.sampled_from(_BOUNDED), st.floats(-9, 9), st.floats(-12, 2), st.floats(0, 1))
 def test_an_interval_holds_every_value(expression, low, log_width, share):
     width = float(np.exp(log_width))
     x = low + share * width
@@ -354,6 +353,15 @@ def test_gradients_of_convex_functions_are_never_refuted(scale):
         w = rng.standard_normal((5, 3)) * np.exp(rng.uniform(-2, 2))
         found = sc.explain(functools.partial(lambda x, w: np.tanh(x @ w) @ w.T, w=w), dim=5)
         assert found.is_prox, found.reason
+
+
+def test_torch_is_not_loaded_unless_the_user_brought_it():
+    code = (
+        "import sys, numpy, sparsecnn as sc\n"
+        "for thing in ('gelu', 'tanh', 'softmax', numpy.tanh): sc.explain(thing)\n"
+        "assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
 
 
 # -- pages ----------------------------------------------------------------------------------

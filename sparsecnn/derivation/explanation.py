@@ -84,6 +84,11 @@ class Explanation:
         ]
 
     @property
+    def witness_text(self):
+        """The numbers of the witness on one line."""
+        return ", ".join(f"{k} = {v:.10g}" for k, v in (self.witness or {}).items())
+
+    @property
     def verdict(self):
         """The verdict in three words."""
         return f"{'a prox' if self.is_prox else 'no prox'} ({self.evidence})"
@@ -92,7 +97,7 @@ class Explanation:
         """The verdict in words."""
         lines = [f"{self.name}: {self.verdict}", f"  {self.reason}"]
         if self.witness:
-            lines.append("  witness: " + witness_text(self.witness))
+            lines.append("  witness: " + self.witness_text)
         if self.is_prox:
             facts = self.facts()
             lines.append(f"  penalty: {self.penalty}")
@@ -129,8 +134,3 @@ class Explanation:
         from .pages import to_html
 
         return to_html([self], self.name)
-
-
-def witness_text(witness):
-    """The numbers of a witness on one line."""
-    return ", ".join(f"{k} = {v:.10g}" for k, v in witness.items())

@@ -12,7 +12,6 @@ import sympy as sp
 from ..symbolic.parser import names_in, parse, symbol
 from ..symbolic.penalty import Z
 from ..validation import InputError
-from .explanation import witness_text
 from .render import _latex_text as latex_text
 from .render import formula_latex, formula_mathml, page
 
@@ -109,7 +108,7 @@ def to_latex(explanations, title):
         if _where(e):
             lines += [latex_text(f"With {_where(e)}."), ""]
         if e.witness:
-            lines += [latex_text(f"Witness: {witness_text(e.witness)}."), ""]
+            lines += [latex_text(f"Witness: {e.witness_text}."), ""]
         lines += [latex_text(f"{q}: {a}.") + "\\\\" for q, a in e.facts()]
         lines += ["", *(latex_text(str(c)) + "\n" for c in e.checks), latex_text(_reach(e))]
     return "\n".join([*lines, "\\end{document}", ""])

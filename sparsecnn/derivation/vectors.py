@@ -64,15 +64,7 @@ def explain_vector(function, dim, name, *, n_points=200, seed=0):
     """The verdict on a map of vectors of length ``dim`` (last axis)."""
     if isinstance(dim, bool) or not isinstance(dim, int) or not 2 <= dim <= 512:
         raise InputError(f"dim is {dim!r}; expected an integer from 2 to 512.")
-    points = _test_points(dim, n_points, seed)
-    with np.errstate(all="ignore"):
-        values = np.asarray(function(points), dtype=float)
-    if values.shape != points.shape:
-        raise InputError(f"{name} maps shape {points.shape} to {values.shape}; expected the same.")
-    finite = np.isfinite(values).all(axis=1)
-    points, values = points[finite], values[finite]
-    if len(points) < 10:
-        raise InputError(f"{name} is finite at {len(points)} of the test points; expected most.")
+    points, values = _finite_values(function, _test_points(dim, n_points, seed), name)
     witness = _fall(points, values) or _cycle(points, values)
     if witness is not None:
         how, witness = witness
@@ -104,6 +96,19 @@ def explain_vector(function, dim, name, *, n_points=200, seed=0):
         largest_slope=largest,
         checks=(Evidence("numeric", CONFIRMED, reason),),
     )
+
+
+def _finite_values(function, points, name):
+    """The points at which the map is finite, and its values there."""
+    with np.errstate(all="ignore"):
+        values = np.asarray(function(points), dtype=float)
+    if values.shape != points.shape:
+        raise InputError(f"{name} maps shape {points.shape} to {values.shape}; expected the same.")
+    finite = np.isfinite(values).all(axis=1)
+    points, values = points[finite], values[finite]
+    if len(points) < 10:
+        raise InputError(f"{name} is finite at {len(points)} of the test points; expected most.")
+    return points, values
 
 
 def _refuted(name, how, witness):

@@ -94,12 +94,7 @@ def explain_scalar(subject):
     pair = _falling_pair(subject, samples)
     if pair is not None:
         return _refuted(subject, samples, *pair)
-    reach = f"{len(samples.x)} points of an adaptive grid in [-{REACH:g}, {REACH:g}]"
-    seen = (
-        f"{reach}, smallest slope {samples.slopes.min():.2g}; a fall that stays lower for more "
-        f"than {samples.confidence()['widest_unseen_dip'][f'|x| <= {NEAR:g}']:g} "
-        f"(beyond |x| = {NEAR:g}: ten times that) would have been seen"
-    )
+    reach, seen = _reach(samples)
     monotone = _proved(subject, "monotone") or Evidence("numeric", CONFIRMED, f"no fall at {seen}")
     steep, largest = _steepness(subject, samples)
     facts = {"convex": steep is None, "largest_slope": largest, **_zeros(subject, samples)}
@@ -134,6 +129,17 @@ def explain_scalar(subject):
         sampling=samples.confidence(),
         **facts,
     )
+
+
+def _reach(samples):
+    """How far the samples speak, in words: short, and with what a fall must be to be seen."""
+    reach = f"{len(samples.x)} points of an adaptive grid in [-{REACH:g}, {REACH:g}]"
+    seen = (
+        f"{reach}, smallest slope {samples.slopes.min():.2g}; a fall that stays lower for more "
+        f"than {samples.confidence()['widest_unseen_dip'][f'|x| <= {NEAR:g}']:g} "
+        f"(beyond |x| = {NEAR:g}: ten times that) would have been seen"
+    )
+    return reach, seen
 
 
 def _proved(subject, claim):

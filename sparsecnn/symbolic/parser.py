@@ -125,7 +125,7 @@ def _tree(text, argument):
     if not text.isascii():
         strange = next(c for c in text if not c.isascii())
         raise InputError(
-            f"{argument} contains {ascii(strange)}, which may look like another letter; expected "
+            f"{argument} contains {strange!a}, which may look like another letter; expected "
             "ASCII, such as lam*abs(z)."
         )
     try:
@@ -265,9 +265,9 @@ class _Rebuilder(ast.NodeVisitor):
         if not least <= len(node.args) <= most:
             self._refuse(f"calls {name} with {len(node.args)} arguments", f"{least} to {most}")
         values = [self._number(part) for part in node.args]
-        if name in ("exp", "sinh", "cosh") and values[0].is_number:
-            if values[0].is_finite is not False and not abs(values[0]) <= 90:
-                self._refuse("comes to a huge number", f"numbers up to {MAX_VALUE:g}")
+        grows = name in ("exp", "sinh", "cosh") and values[0].is_number
+        if grows and values[0].is_finite is not False and not abs(values[0]) <= 90:
+            self._refuse("comes to a huge number", f"numbers up to {MAX_VALUE:g}")
         return function(*values)
 
     def _piecewise(self, arguments):

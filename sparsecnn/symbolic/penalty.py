@@ -304,8 +304,8 @@ def _support_ends(support):
         else:
             return tuple(_support_end(end) for end in (low, high))
     raise InputError(
-        f"support is {reprlib.repr(support)}; expected 'real', 'nonnegative' or a pair (low, high) of numbers "
-        "or parameter names."
+        f"support is {reprlib.repr(support)}; expected 'real', 'nonnegative' or a pair (low, high) "
+        "of numbers or parameter names."
     )
 
 
