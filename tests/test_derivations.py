@@ -91,5 +91,5 @@ def test_explain_names_the_witness_or_the_penalty(capsys):
     code, out = _run(capsys, "explain", "tanh", "--json")
     assert json.loads(out)["is_prox"] is True
     code, out = _run(capsys, "explain")
-    assert code == 0 and out.count(": a prox (") >= 25
+    assert code == 0 and out.count("a prox (") >= 25
     assert _run(capsys, "explain", "no_such_thing")[0] == 1

@@ -68,3 +68,9 @@ GROWTH_SLOPE = 1e-3
 
 #: an exponent at a thousand examples and in the limit: the literature's own slopes differ so
 LEARNING_SLOPE = 0.05
+
+#: an activation against the prox of its own penalty: Newton's method in double precision
+ROUND_TRIP = 1e-9
+
+#: what torch's Softplus loses where it switches to x: log(1 + exp(-20)) / beta, beta >= 0.3
+SWITCH = 1e-8

@@ -18,7 +18,7 @@ from .arguments import (
     EXIT_USAGE,
 )
 from .compare import add_compare
-from .derive import add_derive, add_explain
+from .derive import add_derive, add_explain, with_formulas
 from .regions import add_regions
 
 
@@ -35,7 +35,7 @@ def main(argv=None):
     int
         0 ok, 1 bad input or failed check, 2 usage, 3 not converged, 130 interrupted.
     """
-    arguments = _parser().parse_args(argv)
+    arguments = _parser().parse_args(with_formulas(sys.argv[1:] if argv is None else argv))
     if arguments.run is None:
         _parser().print_help()
         return EXIT_USAGE

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 from .arguments import (
@@ -11,6 +12,19 @@ from .arguments import (
     add_common,
     check_out,
 )
+
+#: one dash and more than a letter, or the variable itself; no short option but -h is declared
+_LOOKS_LIKE_A_FORMULA = re.compile(r"-(?!-)(?!h$)")
+
+
+def with_formulas(argv):
+    """Arguments in which a formula such as ``-tanh(x)`` is not taken for an option.
+
+    A leading blank keeps argparse from reading it as one, and formulas do not mind it.
+    """
+    if not argv or argv[0] not in ("derive", "explain"):
+        return argv
+    return [f" {a}" if _LOOKS_LIKE_A_FORMULA.match(a) else a for a in argv]
 
 
 def add_derive(commands):
@@ -51,7 +65,11 @@ def _run_derive(arguments):
         check_out(arguments.out)
     support = {} if arguments.support == "real" else {"support": arguments.support}
     derivation = derive(
-        arguments.prior, arguments.dictionary, arguments.noise, arguments.estimator, **support
+        arguments.prior.strip(),
+        arguments.dictionary,
+        arguments.noise,
+        arguments.estimator,
+        **support,
     )
     verification = book.verified(derivation)
     print(
@@ -78,21 +96,34 @@ def add_explain(commands):
 
 
 def _run_explain(arguments):
-    from ..derivation import atlas, explain
+    from ..derivation import atlas, explain, pages
 
-    names = [arguments.activation]
+    names, title = [arguments.activation], (arguments.activation or "").strip()
+    if arguments.out is not None:
+        check_out(arguments.out)
     if arguments.activation is None:
+        title = "Activations and their priors"
         names = [row.key for row in atlas() if row.section == "backward"]
     found = [explain(name) for name in names]
     if arguments.json:
         rows = [e.to_dict() for e in found]
         text = json.dumps(rows if arguments.activation is None else rows[0], indent=2)
     elif arguments.activation is None:
-        text = "\n".join(e.summary().split("\n  penalty")[0] for e in found)
+        text = _table(found)
     else:
         text = found[0].summary()
     print(text)
     if arguments.out is not None:
-        check_out(arguments.out)
-        Path(arguments.out).write_text(text + "\n", encoding="utf-8")
+        pages.write(found, title, Path(arguments.out))
     return EXIT_OK
+
+
+def _table(found):
+    """One line for each activation: the verdict, and the penalty's nature or the witness."""
+    lines = [f"{'activation':<13}{'verdict':<21}{'convex':<8}{'proper':<11}{'zeros':<7}penalty"]
+    for e in found:
+        answers = dict(e.facts())
+        cells = [answers.get(q, "-") for q in ("convex", "proper", "exact zeros")]
+        last = (e.penalty or "not known in closed form") if e.is_prox else e.reason
+        lines.append(f"{e.name:<13}{e.verdict:<21}{cells[0]:<8}{cells[1]:<11}{cells[2]:<7}{last}")
+    return "\n".join(lines)

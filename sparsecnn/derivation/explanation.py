@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
+_WORDS = {True: "yes", False: "no", None: "not known"}
+
 
 @dataclasses.dataclass(frozen=True)
 class Explanation:
@@ -15,8 +17,10 @@ class Explanation:
     is_prox : bool
         Whether it is the prox of some penalty.
     evidence : {"proved", "confirmed", "sampled"}
-        Proved: ``sigma(z + phi'(z)) = z`` simplifies on every piece, or two points refute it.
-        Confirmed: a known formula, tested at numbers. Sampled: a black box on an adaptive grid.
+        Of the weakest claim made, see ``checks``. Proved: signs of derivatives decided on the whole
+        line (or two points that refute, enclosed by interval arithmetic), and a closed penalty
+        inverts symbolically. Confirmed: a known formula, tested at numbers. Sampled: a black box,
+        to the resolution in ``sampling``.
     prior : Prior or None
     penalty : str or None
         In closed form, or the parametric form.
@@ -26,11 +30,20 @@ class Explanation:
     posterior_mean : str, False or None
         Of which prior it is the posterior mean; False if of none; None if not known.
     witness : dict or None
-        Two points that prove it is no prox.
+        Points that prove it is no prox.
     reason : str
     bias_rule : str
         What a bias does to the prior.
     largest_slope : float
+    formula : str
+        The activation as a formula in ``x`` and ``parameters``, if it has one.
+    parameters : dict of str to float
+    support : str or tuple
+        Where a closed penalty is finite.
+    checks : tuple of Evidence
+        One for each claim.
+    sampling : dict or None
+        How far the numeric look at a function of one variable reached.
     """
 
     name: str
@@ -49,30 +62,75 @@ class Explanation:
         "exp(-lam z), a positive bias the other way"
     )
     largest_slope: float = float("nan")
+    formula: str = ""
+    parameters: dict = dataclasses.field(default_factory=dict)
+    support: object = "real"
+    checks: tuple = ()
+    sampling: dict | None = None
+
+    def facts(self):
+        """What it says about the penalty, in words: a list of (question, answer)."""
+        if not self.is_prox:
+            return []
+        mean = {False: "of no prior", None: "not known"}.get(
+            self.posterior_mean, self.posterior_mean
+        )
+        return [
+            ("convex", _WORDS[self.convex]),
+            ("proper", _WORDS[self.proper]),
+            ("exact zeros", _WORDS[self.sparse]),
+            ("largest slope", f"{self.largest_slope:.4g}"),
+            ("posterior mean", mean),
+        ]
+
+    @property
+    def witness_text(self):
+        """The numbers of the witness on one line."""
+        return ", ".join(f"{k} = {v:.10g}" for k, v in (self.witness or {}).items())
+
+    @property
+    def verdict(self):
+        """The verdict in three words."""
+        return f"{'a prox' if self.is_prox else 'no prox'} ({self.evidence})"
 
     def summary(self):
         """The verdict in words."""
-        lines = [f"{self.name}: {'a prox' if self.is_prox else 'no prox'} ({self.evidence})"]
-        lines.append(f"  {self.reason}")
+        lines = [f"{self.name}: {self.verdict}", f"  {self.reason}"]
         if self.witness:
-            lines.append(
-                "  witness: " + ", ".join(f"{k} = {v:.10g}" for k, v in self.witness.items())
-            )
+            lines.append("  witness: " + self.witness_text)
         if self.is_prox:
-            words = {True: "yes", False: "no", None: "not known"}
+            facts = self.facts()
             lines.append(f"  penalty: {self.penalty}")
-            lines.append(
-                f"  convex: {words[self.convex]}; proper: {words[self.proper]}; exact zeros: "
-                f"{words[self.sparse]}; largest slope {self.largest_slope:.4g}"
-            )
-            mean = {False: "of no prior", None: "not known"}.get(
-                self.posterior_mean, self.posterior_mean
-            )
-            lines.append(f"  posterior mean: {mean}")
+            lines.append("  " + "; ".join(f"{q}: {a}" for q, a in facts[:-1]))
+            lines.append(f"  posterior mean: {facts[-1][1]}")
             lines.append(f"  bias: {self.bias_rule}")
+        lines += [f"  {check}" for check in self.checks]
         return "\n".join(lines)
 
     def to_dict(self):
         """Plain data for JSON."""
-        found = dataclasses.asdict(dataclasses.replace(self, prior=None))
-        return {**found, "prior": None if self.prior is None else repr(self.prior)}
+        found = dataclasses.asdict(dataclasses.replace(self, prior=None, checks=()))
+        return {
+            **found,
+            "support": str(self.support),
+            "prior": None if self.prior is None else repr(self.prior),
+            "checks": [str(check) for check in self.checks],
+        }
+
+    def to_markdown(self):
+        """The explanation as Markdown."""
+        from .pages import to_markdown
+
+        return to_markdown(self)
+
+    def to_latex(self):
+        """The explanation as a complete LaTeX document."""
+        from .pages import to_latex
+
+        return to_latex([self], self.name)
+
+    def to_html(self):
+        """The explanation as one self-contained HTML page with MathML."""
+        from .pages import to_html
+
+        return to_html([self], self.name)

@@ -80,7 +80,7 @@ KNOWN = {
         f"z < 0), ((1/{_SELU_L} - 1)*z**2/2, True))",
         (f"-{_SELU_L}*{_SELU_A}", float("inf")),
     ),
-    "softplus": KnownActivation("log(1 + exp(x))"),
+    "softplus": KnownActivation("log(1 + exp(beta*x))/beta", {"beta": 1.0}),
     "logsigmoid": KnownActivation("-log(1 + exp(-x))"),
     "squareplus": KnownActivation(
         "(x + sqrt(x**2 + b))/2", {"b": 4.0}, "-b*log(z)/4", "nonnegative"
@@ -122,6 +122,14 @@ KNOWN = {
     "silu": KnownActivation("x/(1 + exp(-x))"),
     "mish": KnownActivation("x*tanh(log(1 + exp(x)))"),
     "hardswish": KnownActivation("x*min(max(x/6 + 1/2, 0), 1)"),
+}
+
+#: what modules of torch compute with unusual settings; no names of torch.nn.functional
+VARIANTS = {
+    "softplus_switched": KnownActivation(
+        "Piecewise((x, beta*x > threshold), (log(1 + exp(beta*x))/beta, True))",
+        {"beta": 1.0, "threshold": 20.0},
+    ),
 }
 
 #: class of torch.nn -> (name above, {parameter: attribute of the module})

@@ -10,6 +10,7 @@ import itertools
 
 import numpy as np
 
+from ..symbolic.evidence import CONFIRMED, PROVED, Evidence
 from ..validation import InputError
 from .explanation import Explanation
 
@@ -54,36 +55,34 @@ _PENALTIES = {
     "rms_norm": "indicator of the sphere of radius sqrt(n)",
     "layer_norm": "indicator of the zero-mean sphere of radius sqrt(n)",
 }
+_MEANS = {"softmax": "one-hot codes (with input x/sigma^2 plus the log of their weights)"}
+#: points among which cycles are looked for
+_CYCLE_POINTS = 120
 
 
 def explain_vector(function, dim, name, *, n_points=200, seed=0):
     """The verdict on a map of vectors of length ``dim`` (last axis)."""
-    if not isinstance(dim, int) or dim < 2:
-        raise InputError(f"dim is {dim!r}; expected an integer of 2 or more.")
-    points = _test_points(dim, n_points, seed)
-    with np.errstate(all="ignore"):
-        values = np.asarray(function(points), dtype=float)
-    if values.shape != points.shape:
-        raise InputError(f"{name} maps shape {points.shape} to {values.shape}; expected the same.")
-    finite = np.isfinite(values).all(axis=1)
-    points, values = points[finite], values[finite]
-    products = np.einsum("ijk,ijk->ij", points[:, None] - points, values[:, None] - values)
-    i, j = np.unravel_index(np.argmin(np.nan_to_num(products)), products.shape)
-    if products[i, j] < -1e-9:
-        witness = {f"x{k}": float(v) for k, v in enumerate(points[i])}
-        witness.update({f"y{k}": float(v) for k, v in enumerate(points[j])})
-        witness["<x - y, f(x) - f(y)>"] = float(products[i, j])
-        reason = f"not monotone: <x - y, f(x) - f(y)> = {products[i, j]:.4g} < 0"
-        return Explanation(name, False, "proved", witness=witness, convex=False, reason=reason)
-    skew, eigenvalues, where = _jacobians(function, points[-n_points:])
+    if isinstance(dim, bool) or not isinstance(dim, int) or not 2 <= dim <= 512:
+        raise InputError(f"dim is {dim!r}; expected an integer from 2 to 512.")
+    points, values = _finite_values(function, _test_points(dim, n_points, seed), name)
+    witness = _fall(points, values) or _cycle(points, values)
+    if witness is not None:
+        how, witness = witness
+        return _refuted(name, how, witness)
+    jacobians = min(n_points, max(4, 100_000 // dim**2))
+    skew, eigenvalues, where = _jacobians(function, points[-jacobians:])
     if skew > 1e-5:
-        witness = {f"x{k}": float(v) for k, v in enumerate(where)} | {"skew": skew}
         reason = f"its Jacobian is not symmetric (difference {skew:.3g}), so it is no gradient"
-        return Explanation(name, False, "confirmed", witness=witness, convex=False, reason=reason)
-    largest = float(eigenvalues.max())
+        witness = {f"x{k}": float(v) for k, v in enumerate(where)} | {"skew": skew}
+        check = Evidence("numeric", CONFIRMED, reason, witness)
+        return Explanation(
+            name, False, "confirmed", witness=witness, convex=False, reason=reason, checks=(check,)
+        )
+    largest, least = float(eigenvalues.max()), float(eigenvalues.min())
     reason = (
-        f"monotone on {len(points)} points, Jacobians symmetric with eigenvalues in "
-        f"[{max(eigenvalues.min(), 0) + 0:.3g}, {largest:.4g}] at {n_points} random points"
+        f"monotone on all pairs of {len(points)} points and on all cycles of "
+        f"{min(len(points), _CYCLE_POINTS)}, Jacobians symmetric with eigenvalues in "
+        f"[{max(least, 0) + 0:.3g}, {largest:.4g}] at {jacobians} random points"
     )
     return Explanation(
         name,
@@ -91,10 +90,96 @@ def explain_vector(function, dim, name, *, n_points=200, seed=0):
         "sampled",
         penalty=_PENALTIES.get(name),
         convex=bool(largest <= 1 + 1e-5),
-        sparse=bool((values == 0).mean() > 0.01),
+        sparse=bool((values[-n_points:] == 0).mean() > 0.01),
+        posterior_mean=_MEANS.get(name),
         reason=reason,
         largest_slope=largest,
+        checks=(Evidence("numeric", CONFIRMED, reason),),
     )
+
+
+def _finite_values(function, points, name):
+    """The points at which the map is finite, and its values there."""
+    with np.errstate(all="ignore"):
+        values = np.asarray(function(points), dtype=float)
+    if values.shape != points.shape:
+        raise InputError(f"{name} maps shape {points.shape} to {values.shape}; expected the same.")
+    finite = np.isfinite(values).all(axis=1)
+    points, values = points[finite], values[finite]
+    if len(points) < 10:
+        raise InputError(f"{name} is finite at {len(points)} of the test points; expected most.")
+    return points, values
+
+
+def _refuted(name, how, witness):
+    value = next(reversed(witness.values()))
+    reason = f"not {how}: {next(reversed(witness))} = {value:.4g} < 0"
+    check = Evidence("exact", PROVED, f"{reason}, far more than rounding", witness)
+    return Explanation(
+        name, False, "proved", witness=witness, convex=False, reason=reason, checks=(check,)
+    )
+
+
+def _fall(points, values):
+    """A pair with ``<x - y, f(x) - f(y)> < 0``, the most negative relative to its size."""
+    squares = (points * values).sum(axis=1)
+    products = squares[:, None] + squares - points @ values.T - values @ points.T
+    size = np.linalg.norm(points, axis=1) + 1
+    size = size * (np.linalg.norm(values, axis=1) + 1e-30)
+    bad = products < -1e-7 * (size[:, None] + size)
+    if not bad.any():
+        return None
+    whole = (points == np.round(points)).all(axis=1)  # integers are checked by hand
+    by_hand = bad & whole[:, None] & whole
+    i, j = np.unravel_index(
+        np.argmin(np.where(by_hand if by_hand.any() else bad, products, 0.0)), products.shape
+    )
+    witness = _coordinates(points[[i, j]], "xy")
+    return "monotone", {**witness, "<x - y, f(x) - f(y)>": float(products[i, j])}
+
+
+def _cycle(points, values):
+    """A closed path with ``sum <f(x_k), x_k - x_(k+1)> < 0``: no gradient of a convex function.
+
+    Floyd and Warshall's shortest paths; a negative entry of the diagonal is such a cycle.
+    """
+    points, values = points[-_CYCLE_POINTS:], values[-_CYCLE_POINTS:]
+    n = len(points)
+    length = (points * values).sum(axis=1)[:, None] - values @ points.T
+    following = np.tile(np.arange(n), (n, 1))
+    slack = 1e-7 * (1 + np.abs(length).max())
+    for k in range(n):
+        through = length[:, k, None] + length[k]
+        shorter = through < length - 1e-12 * slack
+        np.copyto(length, through, where=shorter)
+        np.copyto(following, np.broadcast_to(following[:, k, None], (n, n)), where=shorter)
+        start = int(np.argmin(np.diag(length)))
+        if length[start, start] < -slack:
+            return _path(points, values, following, start)
+    return None
+
+
+def _path(points, values, following, start):
+    path, at = [start], int(following[start, start])
+    while at not in path and len(path) <= len(points):
+        path.append(at)
+        at = int(following[at, start])
+    path = path[path.index(at) :] if at in path else path
+    x, f = points[path], values[path]
+    total = float((f * (x - np.roll(x, -1, axis=0))).sum())
+    if total >= 0:
+        return None
+    witness = {f"x{k}[{i}]": float(v) for k, row in enumerate(x) for i, v in enumerate(row)}
+    key = "sum <f(x_k), x_k - x_(k+1)>"
+    return f"cyclically monotone over {len(path)} points", {**witness, key: total}
+
+
+def _coordinates(points, letters):
+    return {
+        f"{letter}{k}": float(v)
+        for letter, row in zip(letters, points, strict=True)
+        for k, v in enumerate(row)
+    }
 
 
 def _test_points(dim, n_points, seed):

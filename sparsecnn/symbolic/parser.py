@@ -6,6 +6,7 @@ Whatever is not in the tables below is refused, so no text is ever executed. Kno
 from __future__ import annotations
 
 import ast
+import math
 from fractions import Fraction
 
 import sympy as sp
@@ -15,6 +16,8 @@ from ..validation import InputError, InputTypeError
 MAX_CHARACTERS, MAX_NODES, MAX_DEPTH = 500, 250, 40
 #: largest power of an expression, and largest number that may be written down
 MAX_EXPONENT, MAX_NUMBER = 12, 10**12
+#: largest value that numbers in the text may be combined to, and degree that powers may reach
+MAX_VALUE, MAX_DEGREE = 10**40, 64
 
 
 def _maximum(*values):
@@ -44,7 +47,17 @@ CONSTANTS = {"pi": sp.pi, "E": sp.E, "oo": sp.oo}
 #: formulas of priors that couple coefficients; they are stated, not derived
 VECTOR_WORDS = ("norm", "count_nonzero")
 _COMPARISONS = {ast.Lt: sp.Lt, ast.LtE: sp.Le, ast.Gt: sp.Gt, ast.GtE: sp.Ge, ast.Eq: sp.Eq}
-_RESERVED = {*FUNCTIONS, *CONSTANTS, *VECTOR_WORDS, "Piecewise", "Eq", "True", "False"}
+_RESERVED = {
+    *FUNCTIONS,
+    *CONSTANTS,
+    *VECTOR_WORDS,
+    "Piecewise",
+    "Eq",
+    "True",
+    "False",
+    "nan",
+    "inf",
+}
 
 
 def symbol(name, signed=False):
@@ -97,6 +110,8 @@ def parse(text, symbols, argument="formula"):
         raise InputError(f"{argument} is a condition, {text!r}; expected a number-valued formula.")
     if expression.has(sp.zoo, sp.nan, sp.I):
         raise InputError(f"{argument} {text!r} is undefined or complex; expected a real formula.")
+    if _degree(expression) > MAX_DEGREE:
+        raise InputError(f"{argument} has a degree above {MAX_DEGREE}; expected a lower one.")
     return expression
 
 
@@ -106,6 +121,12 @@ def _tree(text, argument):
     if len(text) > MAX_CHARACTERS:
         raise InputError(
             f"{argument} has {len(text)} characters; expected at most {MAX_CHARACTERS}."
+        )
+    if not text.isascii():
+        strange = next(c for c in text if not c.isascii())
+        raise InputError(
+            f"{argument} contains {strange!a}, which may look like another letter; expected "
+            "ASCII, such as lam*abs(z)."
         )
     try:
         tree = ast.parse(text.strip(), mode="eval")
@@ -121,8 +142,24 @@ def _tree(text, argument):
     return tree
 
 
+def _digits(base, exponent):
+    """Decimal digits of a power of numbers, by estimate."""
+    size = abs(float(base))
+    return abs(float(exponent) * math.log10(size)) if size not in (0, math.inf) else 0
+
+
 def _depth(node):
     return 1 + max((_depth(child) for child in ast.iter_child_nodes(node)), default=0)
+
+
+def _degree(expression):
+    """The power that repeated powers and products add up to."""
+    if not expression.args:
+        return int(bool(expression.free_symbols))
+    parts = [_degree(a) for a in expression.args]
+    if isinstance(expression, sp.Pow) and expression.exp.is_number:
+        return abs(float(expression.exp)) * parts[0]
+    return sum(parts) if isinstance(expression, sp.Mul) else max(parts)
 
 
 class _Rebuilder(ast.NodeVisitor):
@@ -153,7 +190,18 @@ class _Rebuilder(ast.NodeVisitor):
         fraction = Fraction(repr(value)) if isinstance(value, float) else Fraction(value)
         return sp.Rational(fraction.numerator, fraction.denominator)
 
+    def visit(self, node):
+        """One part; a number it comes to must be of moderate size."""
+        value = super().visit(node)
+        if isinstance(value, sp.Expr) and value.is_number and value.is_finite is not False:
+            size = sp.Abs(value).evalf(15)
+            if size.is_comparable and not size <= MAX_VALUE:
+                self._refuse("comes to a huge number", f"numbers up to {MAX_VALUE:g}")
+        return value
+
     def visit_Name(self, node):
+        if node.id.startswith("_"):
+            self._refuse(f"contains the name {node.id!r}", "names that begin with a letter")
         if node.id in self.symbols:
             return self.symbols[node.id]
         if node.id in CONSTANTS:
@@ -190,6 +238,8 @@ class _Rebuilder(ast.NodeVisitor):
     def _power(self, base, exponent):
         if exponent.is_number and not abs(exponent) <= MAX_EXPONENT:
             self._refuse("contains a huge power", f"exponents up to {MAX_EXPONENT}")
+        if base.is_number and exponent.is_number and _digits(base, exponent) > 40:
+            self._refuse("comes to a huge number", f"numbers up to {MAX_VALUE:g}")
         if base.is_zero and not exponent.is_positive:
             self._refuse("raises zero to a power that need not be positive", "a non-zero base")
         power = base**exponent
@@ -218,7 +268,11 @@ class _Rebuilder(ast.NodeVisitor):
         function, least, most = FUNCTIONS[name]
         if not least <= len(node.args) <= most:
             self._refuse(f"calls {name} with {len(node.args)} arguments", f"{least} to {most}")
-        return function(*map(self._number, node.args))
+        values = [self._number(part) for part in node.args]
+        grows = name in ("exp", "sinh", "cosh") and values[0].is_number
+        if grows and values[0].is_finite is not False and not abs(values[0]) <= 90:
+            self._refuse("comes to a huge number", f"numbers up to {MAX_VALUE:g}")
+        return function(*values)
 
     def _piecewise(self, arguments):
         cases = []

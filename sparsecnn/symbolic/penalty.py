@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import itertools
+import reprlib
 import threading
 
 import numpy as np
@@ -305,8 +306,8 @@ def _support_ends(support):
         else:
             return tuple(_support_end(end) for end in (low, high))
     raise InputError(
-        f"support is {support!r}; expected 'real', 'nonnegative' or a pair (low, high) of numbers "
-        "or parameter names."
+        f"support is {reprlib.repr(support)}; expected 'real', 'nonnegative' or a pair (low, high) "
+        "of numbers or parameter names."
     )
 
 
@@ -345,7 +346,7 @@ def _breakpoints(expression):
 
 def _zeros(expression):
     """Real zeros in ``Z`` (low-degree polynomials), over all choices of signs inside."""
-    if not expression.has(Z):
+    if not expression.has(Z) or expression.is_positive or expression.is_negative:
         return set()
     for part in expression.atoms(*_KINKED):
         if part.has(Z):

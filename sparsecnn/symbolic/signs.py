@@ -1,0 +1,309 @@
+"""Signs that hold on a whole interval, and what follows: a function rises everywhere, by at most 1.
+
+A sign is decided by SymPy's assumptions, by Sturm sequences over the rationals (polynomials and
+rational functions, also of ``exp z``), or by interval arithmetic on a subdivision with both tails;
+what none of them decides is not proved. Knows no activation.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+
+import mpmath
+import numpy as np
+import sympy as sp
+
+from .evidence import PROVED, REFUTED, UNDECIDED, Evidence, _negative_inside
+from .intervals import NoBounds, bounds, exact_number
+from .penalty import Penalty, Z, _between, _resolved, numeric
+
+#: the line is cut here into a middle part and two tails; bisections of the middle part
+REACH, MAX_BOXES = 64, 300
+#: longer expressions (in operations) are not simplified
+SHORT = 40
+_TRIED = (NoBounds, ArithmeticError, NotImplementedError, TypeError, ValueError,
+          RecursionError)  # fmt: skip
+
+
+def nonnegative(expression, low=-sp.oo, high=sp.oo):
+    """How it is known that ``expression >= 0`` for every ``Z`` in ``(low, high)``, or None.
+
+    Examples
+    --------
+    >>> nonnegative(1 - sp.tanh(Z) ** 2)
+    'SymPy'
+    >>> nonnegative(Z**2 - Z + 1)
+    'Sturm sequences'
+    >>> nonnegative(1 + sp.sin(3 * Z) / 2)
+    'interval arithmetic'
+    >>> nonnegative(Z) is None
+    True
+    """
+    if _is_negative_somewhere(expression, low, high):
+        return None
+    for how, decide in (
+        ("SymPy", _by_assumptions),
+        ("Sturm sequences", _by_sturm),
+        ("interval arithmetic", _by_intervals),
+    ):
+        try:
+            if decide(expression, low, high):
+                return how
+        except _TRIED:
+            continue
+    return None
+
+
+def _is_negative_somewhere(expression, low, high):
+    """A look before the work: no proof is tried of what numbers contradict."""
+    here, there = max(float(low), -40.0), min(float(high), 40.0)
+    at = here + (there - here) * (np.arange(997) + 0.5) / 997
+    try:
+        return bool((numeric(expression, (Z,))(at) < -1e-9).any())
+    except _TRIED:
+        return False
+
+
+def _by_assumptions(expression, low, high):
+    p = sp.Dummy("p", positive=True)
+    places = [sp.Dummy("x", real=True)]
+    if low.is_nonnegative:
+        places = [p]
+    elif high.is_nonpositive:
+        places = [-p]
+    if high == sp.oo and low.is_positive:
+        places.append(low + p)
+    if low == -sp.oo and high.is_negative:
+        places.append(high - p)
+    for form in _forms(expression):
+        for place in places:
+            if form.subs(Z, place).is_nonnegative:
+                return True
+    return False
+
+
+def is_tame(expression):
+    """Whether polynomial algorithms may see it: ``exp(x/c)`` counts as a power of ``exp(x/q)``."""
+    return sp.count_ops(expression) <= SHORT and not _is_wild(expression)
+
+
+def _is_wild(expression):
+    """Whether it holds powers (or functions made of them) of anything but small fractions."""
+    numbers = {n for part in expression.atoms(sp.exp, sp.Pow) for n in part.exp.atoms(sp.Rational)}
+    inside = expression.atoms(sp.tanh, sp.sinh, sp.cosh, sp.sin, sp.cos)
+    numbers |= {n for part in inside for n in part.atoms(sp.Rational)}
+    return any(max(abs(n.p), n.q) > 24 for n in numbers)
+
+
+def _forms(expression):
+    yield expression
+    if is_tame(expression):
+        yield sp.factor(expression)
+        yield sp.simplify(expression)
+        yield sp.factor(sp.together(expression.rewrite(sp.exp)))
+
+
+def _by_sturm(expression, low, high):
+    if not is_tame(expression):
+        return False
+    for inner, ends in ((Z, (low, high)), (sp.exp(Z), _images(low, high))):
+        rational = sp.together(expression.rewrite(sp.exp)).subs(sp.exp(Z), sp.Symbol("u"))
+        if inner == Z:
+            rational = sp.together(expression)
+        elif rational.has(Z):
+            return False
+        else:
+            rational = rational.subs(sp.Symbol("u"), Z)
+        if ends is None or not rational.is_rational_function(Z):
+            continue
+        top, bottom = rational.as_numer_denom()
+        both = sp.Poly(sp.expand(top * bottom), Z)
+        if not (both.domain.is_ZZ or both.domain.is_QQ):
+            continue
+        return not _negative_inside(both, *ends)
+    return False
+
+
+def _images(low, high):
+    """The interval of ``exp``, where its ends are rational."""
+    table = {-sp.oo: sp.S.Zero, sp.S.Zero: sp.S.One, sp.oo: sp.oo}
+    return (table[low], table[high]) if low in table and high in table else None
+
+
+def _by_intervals(expression, low, high):
+    slope = sp.diff(expression, Z)
+    if is_tame(slope):
+        slope = sp.factor(sp.together(slope))
+    here, there = exact_number(low), exact_number(high)
+    reach = mpmath.mpf(REACH)
+    middle = max(here, -reach), min(there, reach)
+    boxes, count = [], 0
+    if middle[0] < 0 < middle[1]:  # even functions touch zero there
+        boxes += [(middle[0], mpmath.mpf(0)), (mpmath.mpf(0), middle[1])]
+    elif middle[0] < middle[1]:
+        boxes.append(middle)
+    if here < -reach:
+        boxes.append((here, min(there, -reach)))
+    if there > reach:
+        boxes.append((max(here, reach), there))
+    while boxes:
+        box = boxes.pop()
+        count += 1
+        if _on_box(expression, slope, box):
+            continue
+        width = box[1] - box[0]
+        if count > MAX_BOXES or not mpmath.isfinite(width) or width < 1e-6:
+            return False
+        half = box[0] + width / 2
+        boxes += [(box[0], half), (half, box[1])]
+    return True
+
+
+def _on_box(expression, slope, box):
+    """Bounds of the expression itself, else bounds of its slope and its least end."""
+    try:
+        low, high = bounds(expression, *box)
+        if low >= 0 or high < 0:
+            return low >= 0
+    except NoBounds:
+        pass
+    down, up = bounds(slope, *box)
+    if down >= 0:
+        return _at(expression, box[0]) >= 0
+    if up <= 0:
+        return _at(expression, box[1]) >= 0
+    return False
+
+
+def _at(expression, end):
+    """A lower bound at one point, zero if it is exactly that; at infinity of the limit."""
+    if mpmath.isfinite(end):
+        if expression.subs(Z, sp.Rational(*mpmath.libmp.to_rational(end._mpf_))) == 0:
+            return 0
+        return bounds(expression, end, end)[0]
+    if not is_tame(expression):
+        raise NoBounds("a limit that may take long")
+    limit = sp.limit(expression, Z, sp.oo if end > 0 else -sp.oo)
+    return bounds(limit, 0, 0)[0]
+
+
+# -- functions of the whole line ------------------------------------------------------------
+@dataclasses.dataclass(frozen=True)
+class Rise:
+    """What is known about a function of the whole line, each as Evidence.
+
+    Attributes
+    ----------
+    monotone : Evidence
+        That it nowhere falls.
+    lipschitz : Evidence
+        That it nowhere rises by more than the step taken.
+    flat : tuple of (float, float)
+        Stretches on which it is exactly zero.
+    falls : tuple of float
+        Where pieces meet in a jump down.
+    """
+
+    monotone: Evidence
+    lipschitz: Evidence
+    flat: tuple
+    falls: tuple = ()
+
+
+_UNKNOWN = Rise(
+    *[Evidence("symbolic", UNDECIDED, "where its cases meet was not found")] * 2, flat=()
+)
+
+
+def rise(expression):
+    """Whether a function is nondecreasing and 1-Lipschitz, piece by piece and at the joints.
+
+    Parameters
+    ----------
+    expression : sympy.Expr
+        Of ``Z`` alone; may hold cases.
+    """
+    kinks = expression.atoms(sp.Abs, sp.sign, sp.Max, sp.Min, sp.core.relational.Relational)
+    if any(_is_wild(kink) for kink in kinks):
+        return _UNKNOWN
+    pieces = Penalty(expression, ()).pieces({})
+    if not all(_is_one_case(expression, piece) for piece in pieces):
+        return _UNKNOWN
+    slopes = [nonnegative(p.slope, p.low, p.high) for p in pieces]
+    gentle = [nonnegative(1 - p.slope, p.low, p.high) for p in pieces]
+    joins = [_join(expression, a, b) for a, b in itertools.pairwise(pieces)]
+    flat = tuple((float(p.low), float(p.high)) for p in pieces if p.value == 0)
+    upward = all(j is not None and j >= 0 for j in joins)
+    smooth = all(j == 0 for j in joins)
+    return Rise(
+        _told("its slope is >= 0", slopes, upward, "no jump goes down", len(joins)),
+        _told("its slope is <= 1", gentle, smooth, "it is continuous", len(joins)),
+        flat,
+        tuple(float(p.high) for p, j in zip(pieces, joins, strict=False) if j == -1),
+    )
+
+
+def _is_one_case(expression, piece):
+    """Whether nothing that decides between cases changes its sign inside the piece."""
+    middle = _between(float(piece.low), float(piece.high))
+    for part in sp.preorder_traversal(expression):
+        kinks = ()
+        if isinstance(part, sp.Abs | sp.sign):
+            kinks = (part.args[0],)
+        elif isinstance(part, sp.Max | sp.Min):
+            kinks = [a - b for a, b in itertools.combinations(part.args, 2)]
+        elif isinstance(part, sp.core.relational.Relational):
+            kinks = (part.lhs - part.rhs,)
+        for kink in kinks:
+            here = _resolved(kink, {"z": middle})
+            ends = piece.low, piece.high
+            if not (nonnegative(here, *ends) or nonnegative(-here, *ends)):
+                return False
+    return True
+
+
+def _join(expression, left, right):
+    """1 for a jump up, 0 for none, -1 for one down, None if not decided."""
+    before, after = left.at(left.high), right.at(right.low)
+    own = expression.subs(Z, left.high)
+    if {before, after} & {sp.nan, sp.zoo}:
+        return None
+    if sp.simplify(after - before) == 0 == sp.simplify(own - before):
+        return 0
+    try:
+        up = bounds(after - before, 0, 0), bounds(own - before, 0, 0), bounds(after - own, 0, 0)
+    except NoBounds:
+        return None
+    if any(high < 0 for _, high in up):
+        return -1
+    exact = [sp.simplify(d) == 0 for d in (after - before, own - before, after - own)]
+    return 1 if all(low >= 0 or zero for (low, _), zero in zip(up, exact, strict=True)) else None
+
+
+def _told(claim, hows, joined, at_joints, n_joints):
+    pieces = "the line" if len(hows) == 1 else f"each of {len(hows)} pieces"
+    if None in hows or not joined:
+        return Evidence("symbolic", UNDECIDED, f"{claim} on {pieces}: not proved")
+    tail = f"; {at_joints} where they meet" if n_joints else ""
+    means = " and ".join(sorted(set(hows)))
+    return Evidence("symbolic", PROVED, f"{claim} on {pieces}, by {means}{tail}")
+
+
+def larger(expression, x, y, what="f(x) - f(y)"):
+    """Evidence that ``expression`` is larger at ``x`` than at ``y``, in interval arithmetic."""
+    try:
+        difference = _value(expression, x), _value(expression, y)
+    except _TRIED:
+        return Evidence("exact", UNDECIDED, f"{what}: no bounds")
+    low = difference[0][0] - difference[1][1]
+    if low > 0:
+        text = mpmath.nstr(low, 6)
+        return Evidence("exact", PROVED, f"{what} > {text} in interval arithmetic (30 digits)")
+    return Evidence("exact", REFUTED if low < 0 else UNDECIDED, f"{what} is not positive")
+
+
+def _value(expression, x):
+    point = sp.Rational(repr(float(x)))
+    here = _resolved(expression, {"z": float(x)}).subs(Z, point)
+    return bounds(here, 0, 0)
