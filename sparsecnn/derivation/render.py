@@ -1,6 +1,7 @@
 """Derivations as text, Markdown, LaTeX and one self-contained HTML page with MathML.
 
 Pure strings; cases are printed here, because SymPy's presentation printer has no good Piecewise.
+What stands in a sentence between dollar signs is ``notation``'s; what is drawn, ``pictures``'.
 """
 
 from __future__ import annotations
@@ -9,14 +10,17 @@ import html
 import itertools
 import pathlib
 import re
+import textwrap
 
 import sympy as sp
 
 from ..symbolic.evidence import weakest
 from ..symbolic.prox import ScalarProx
+from . import pictures
+from .notation import MATH, inline_mathml, plain
 
 _ENTITY = re.compile(r"&(?!lt;|gt;|amp;|quot;|apos;)[A-Za-z]+;")
-_MATH = re.compile(r"\$([^$]*)\$")
+_COLUMNS = 96
 
 
 # -- formulas -------------------------------------------------------------------------------
@@ -38,8 +42,8 @@ def cases_of(solution):
         if branch.value is None:
             value = sp.Eq(branch.equation.subs(x, size) + size, size, evaluate=False)
         else:
-            value = branch.value.subs(x, size)
-            value = sp.sign(x) * value if solution.is_even else value
+            odd = solution.is_even and branch.value != x
+            value = sp.sign(x) * branch.value.subs(x, size) if odd else branch.value
         condition = None if following is None else sp.Le(size, following.start.value)
         rows.append((value, condition))
     return rows
@@ -63,7 +67,20 @@ def formula_latex(formula):
 
 
 def _latex(expression):
-    return sp.latex(in_greek(expression))
+    return sp.latex(in_greek(expression)).replace("\\phi", "\\varphi")
+
+
+def formula_text(formula):
+    """A step's formula over several lines of Unicode."""
+    if isinstance(formula, list | tuple):
+        return "\n\n".join(formula_text(f) for f in formula)
+    if isinstance(formula, ScalarProx):
+        rows = [(in_greek(v), True if c is None else in_greek(c)) for v, c in cases_of(formula)]
+        value = rows[0][0] if len(rows) == 1 else sp.Piecewise(*rows, evaluate=False)
+        if not isinstance(value, sp.Eq):
+            value = sp.Eq(sp.Function("prox")(sp.Symbol("x", real=True)), value, evaluate=False)
+        return formula_text(value)
+    return sp.pretty(in_greek(formula), use_unicode=True, num_columns=_COLUMNS)
 
 
 def _implicit(value, shown, prefix):
@@ -145,18 +162,34 @@ def write_page(derivation, verification, path):
 
 
 # -- text -----------------------------------------------------------------------------------
-def to_text(derivation):
-    """The claims and reasons, numbered."""
-    lines = [derivation.title]
-    for number, step in enumerate(derivation.steps, 1):
-        lines.append(f"{number}. {step.claim}")
-        lines.append(f"   because {step.because}")
-    return "\n".join(lines)
+def to_text(derivation, evidence=None):
+    """Claims, reasons and formulas, numbered, for a terminal; with their evidence if given."""
+    verdict = "" if evidence is None else f": {weakest([e for f in evidence for e in f])}"
+    lines = [f"{derivation.title}{verdict}"]
+    for k, step in enumerate(derivation.steps):
+        mark = "" if evidence is None else f"{weakest(evidence[k])}  "
+        lines += _filled(f"{k + 1}. {mark}{plain(step.claim)}", "", "   ")
+        lines += _filled(f"because {plain(step.because)}", "   ", "   ")
+        if step.assumptions:
+            lines += _filled(f"assuming {plain('; '.join(step.assumptions))}", "   ", "   ")
+        if step.formula is not None:
+            lines += ["", textwrap.indent(formula_text(step.formula), " " * 8), ""]
+        for e in () if evidence is None else evidence[k]:
+            lines += _filled(str(e), "   - ", "     ")
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def _filled(text, first, following):
+    return textwrap.wrap(
+        text, _COLUMNS, initial_indent=first, subsequent_indent=following, break_on_hyphens=False
+    )
 
 
 def to_markdown(derivation, verification):
     """One derivation with its evidence."""
     lines = [f"# {derivation.title}", "", f"Verdict: **{verification.verdict}**", ""]
+    if derivation.source:
+        lines += [f"*{derivation.source}*", ""]
     pairs = zip(derivation.steps, verification.evidence, strict=True)
     for number, (step, found) in enumerate(pairs, 1):
         lines += [f"## {number}. {step.claim}", "", f"Because {step.because}", ""]
@@ -168,81 +201,113 @@ def to_markdown(derivation, verification):
     return "\n".join(lines)
 
 
+# -- LaTeX ----------------------------------------------------------------------------------
 _LATEX_SPECIAL = {"&": "\\&", "%": "\\%", "#": "\\#", "_": "\\_", "{": "\\{", "}": "\\}",
                   "^": "\\^{}", "~": "\\~{}", "\\": "\\textbackslash{}", "<": "$<$", ">": "$>$",
-                  "|": "$|$"}  # fmt: skip
+                  "|": "$|$", "*": "$*$"}  # fmt: skip
+_PREAMBLE = r"""\documentclass{article}
+\usepackage[T1]{fontenc}
+\usepackage{amsmath,amssymb,graphicx,xcolor}
+\usepackage[margin=25mm]{geometry}
+\usepackage[hidelinks]{hyperref}
+\allowdisplaybreaks\emergencystretch=3em
+% a display that is wider than the line is made to fit
+\newcommand{\fitted}[1]{\sbox0{$\displaystyle #1$}%
+  \[\ifdim\wd0>\linewidth\resizebox{\linewidth}{!}{\usebox0}\else\usebox0\fi\]}
+\definecolor{PROVED}{HTML}{16794C}\definecolor{CONFIRMED}{HTML}{2766C8}
+\definecolor{REFUTED}{HTML}{B3261E}\definecolor{UNDECIDED}{HTML}{A86B00}
+\newcommand{\evidence}[2]{\par{\footnotesize\color{#1}\raggedright #2\par}}"""
 
 
-def _latex_text(text):
+def latex_text(text):
     """Escape prose, leaving what stands between dollar signs."""
-    parts = _MATH.split(text)
+    parts = MATH.split(text)
     for k in range(0, len(parts), 2):
         parts[k] = "".join(_LATEX_SPECIAL.get(c, c) for c in parts[k])
     return "".join(p if k % 2 == 0 else f"${p}$" for k, p in enumerate(parts))
 
 
-def to_latex(chapters, title):
+def to_latex(chapters, title, appendix=""):
     """A complete document: ``chapters`` are pairs (derivation, verification)."""
-    lines = [
-        "\\documentclass{article}",
-        "\\usepackage{amsmath,amssymb}",
-        "\\usepackage[margin=25mm]{geometry}",
-        "\\allowdisplaybreaks",
-        f"\\title{{{_latex_text(title)}}}",
-        "\\date{}",
-        "\\begin{document}",
-        "\\maketitle",
-    ]
+    lines = [_PREAMBLE, f"\\title{{{latex_text(title)}}}", "\\date{}", "\\begin{document}"]
+    lines += ["\\maketitle"] + ["\\tableofcontents"] * (len(chapters) > 1)
     for derivation, verification in chapters:
-        lines.append(f"\\section{{{_latex_text(derivation.title)}}}")
-        lines.append("\\begin{enumerate}")
-        for step, found in zip(derivation.steps, verification.evidence, strict=True):
-            lines.append(
-                f"\\item {_latex_text(step.claim)}\\\\ Because {_latex_text(step.because)}"
-            )
-            if step.assumptions:
-                lines.append("\\\\ Assuming " + _latex_text("; ".join(step.assumptions)) + ".")
-            if step.formula is not None:
-                lines.append(f"\\[ {formula_latex(step.formula)} \\]")
-            for e in found:
-                lines.append(f"\\\\ {{\\footnotesize {_latex_text(str(e))}}}")
-        lines.append("\\end{enumerate}")
-    return "\n".join([*lines, "\\end{document}", ""])
+        lines.append(f"\\section{{{latex_text(derivation.title)}}}")
+        if derivation.source:
+            lines.append(f"\\emph{{{latex_text(derivation.source)}}}")
+        lines.append(latex_steps(derivation.steps, verification.evidence))
+    return "\n".join([*lines, appendix, "\\end{document}", ""])
+
+
+def latex_steps(steps, evidence):
+    """The steps as a numbered list."""
+    lines = ["\\begin{enumerate}"]
+    for step, found in zip(steps, evidence, strict=True):
+        lines.append(f"\\item \\textbf{{{latex_text(step.claim)}}}\\par")
+        lines.append(f"Because {latex_text(step.because)}")
+        if step.assumptions:
+            lines.append(f"\\par\\emph{{Assuming {latex_text('; '.join(step.assumptions))}.}}")
+        if step.formula is not None:
+            lines.append(f"\\fitted{{{formula_latex(step.formula)}}}")
+        lines += [f"\\evidence{{{e.verdict}}}{{{latex_text(str(e))}}}" for e in found]
+    return "\n".join([*lines, "\\end{enumerate}"])
 
 
 # -- HTML -----------------------------------------------------------------------------------
 _STYLE = """
-body{font:16px/1.55 Georgia,serif;color:#1d2433;max-width:60rem;margin:2rem auto;padding:0 1rem}
-h1,h2{font-family:system-ui,sans-serif;line-height:1.25}h2{font-size:1.35rem;margin-top:2.5rem}
-ol>li{margin:1.4rem 0}math{font-size:1.12em}
+:root{color-scheme:light dark}
+body{font:16px/1.55 Georgia,serif;color:#1d2433;background:#fff;max-width:60rem;margin:2rem auto;
+padding:0 1rem}
+h1,h2,h3,h4,nav,.verdict,summary,th{font-family:system-ui,sans-serif;line-height:1.25}
+h2{font-size:1.35rem;margin-top:3rem}h3{font-size:1.12rem;margin-top:2.2rem}
+ol.steps>li{margin:1.6rem 0}math{font-size:1.12em}a{color:#1f5fb4}
 .formula{margin:.8rem 0;overflow-x:auto;overflow-y:hidden}
 mtable.cases{border-left:2px solid currentColor;border-radius:.5rem;margin-left:.3rem}
-.because{color:#414a5e}.assuming{font-style:italic;color:#5a6478}
-.evidence{font:13px/1.5 ui-monospace,monospace;margin:.3rem 0 0;padding:0;list-style:none}
+.because{color:#414a5e}.assuming,.source{font-style:italic;color:#5a6478}
+.evidence{font:13px/1.5 ui-monospace,monospace;margin:.5rem 0 0;padding:0;list-style:none;
+overflow-wrap:anywhere}
 .evidence li{padding:.15rem .6rem;border-left:4px solid #8a93a6;margin:.2rem 0;background:#f5f6f9}
-.PROVED{border-color:#16794c!important}.CONFIRMED{border-color:#2766c8!important}
-.REFUTED{border-color:#b3261e!important}.UNDECIDED{border-color:#a86b00!important}
-nav a{margin-right:1rem}
+.verdict{font-size:.72rem;font-weight:600;letter-spacing:.04em;padding:.12rem .5rem;
+border-radius:1rem;color:#fff;background:#6b7480;vertical-align:middle;white-space:nowrap}
+.evidence .PROVED{border-color:#16794c}.evidence .CONFIRMED{border-color:#2766c8}
+.evidence .REFUTED{border-color:#b3261e}.evidence .UNDECIDED{border-color:#a86b00}
+.verdict.PROVED{background:#16794c}.verdict.CONFIRMED{background:#2766c8}
+.verdict.REFUTED{background:#b3261e}.verdict.UNDECIDED{background:#a86b00}
+nav ol{columns:16rem;padding-left:1.4rem}nav li{margin:.15rem 0}
+dl{display:grid;grid-template-columns:minmax(5.5rem,auto) 1fr;gap:.3rem 1rem;margin:.6rem 0}
+dt{color:#5a6478}dd{margin:0;min-width:0}dd .formula{margin:0;text-align:left}
+dd math{text-align:left}
+details>summary{cursor:pointer;color:#1f5fb4;font-size:.9rem}
 mtd{text-align:left;padding:.15rem .5rem}
+@media(max-width:36rem){dl{grid-template-columns:1fr}dd{margin-bottom:.4rem}
+ol.steps{padding-left:1.3rem}}
 @media(prefers-color-scheme:dark){body{background:#14171f;color:#e4e7ee}.because{color:#b4bccb}
-.assuming{color:#9aa3b5}.evidence li{background:#1e232e}}
+.assuming,.source,dt{color:#9aa3b5}.evidence li{background:#1e232e}
+a,details>summary{color:#7fb2f0}}
 """
 
 
 def to_html(chapters, title):
-    """One page: no script, no network, formulas as MathML."""
-    body = [f"<h1>{html.escape(title)}</h1>"]
+    """One page of derivations: no script, no network, formulas as MathML."""
+    body = []
     if len(chapters) > 1:
-        links = (f'<a href="#c{k}">{html.escape(d.title)}</a>' for k, (d, _) in enumerate(chapters))
-        body.append(f"<nav>{' '.join(links)}</nav>")
+        body.append(contents((f"c{k}", d.title) for k, (d, _) in enumerate(chapters)))
     for k, (derivation, verification) in enumerate(chapters):
-        verdict = verification.verdict
-        heading = f"{derivation.title} \u2014 {verdict}" if len(chapters) > 1 else verdict
-        body.append(f'<h2 id="c{k}">{html.escape(heading)}</h2><ol>')
-        for step, found in zip(derivation.steps, verification.evidence, strict=True):
-            body.append(_html_step(step, found))
-        body.append("</ol>")
+        heading = derivation.title if len(chapters) > 1 else "Derivation"
+        body.append(f'<h2 id="c{k}">{html.escape(heading)} {badge(verification.verdict)}</h2>')
+        body.append(html_steps(derivation, verification))
     return page(title, "\n".join(body))
+
+
+def contents(entries):
+    """A list of links: ``entries`` are pairs (anchor, title)."""
+    links = (f'<li><a href="#{anchor}">{html_text(title)}</a></li>' for anchor, title in entries)
+    return f'<nav aria-label="contents"><ol>{"".join(links)}</ol></nav>'
+
+
+def badge(verdict):
+    """A verdict as a small coloured label."""
+    return f'<span class="verdict {verdict}">{verdict}</span>'
 
 
 def page(title, body):
@@ -250,139 +315,40 @@ def page(title, body):
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"/>'
         '<meta name="viewport" content="width=device-width,initial-scale=1"/>'
-        f"<title>{html.escape(title)}</title><style>{_STYLE}</style></head>\n"
-        f"<body>\n{body}\n</body></html>\n"
+        f"<title>{html.escape(title)}</title><style>{_STYLE}{pictures.STYLE}</style></head>\n"
+        f"<body>\n<h1>{html.escape(title)}</h1>\n{body}\n</body></html>\n"
     )
 
 
-def _html_step(step, found):
-    parts = [f'<li><strong>{_html_text(step.claim)}</strong><div class="because">Because ']
-    parts.append(f"{_html_text(step.because)}</div>")
+def html_steps(derivation, verification):
+    """The steps as a numbered list, each with its formula, picture and evidence."""
+    source = f'<p class="source">{html_text(derivation.source)}</p>' if derivation.source else ""
+    steps = zip(derivation.steps, verification.evidence, strict=True)
+    inner = "\n".join(_html_step(step, found, derivation.title) for step, found in steps)
+    return f'{source}<ol class="steps">{inner}</ol>'
+
+
+def _html_step(step, found, title):
+    parts = [f'<li><strong>{html_text(step.claim)}</strong><div class="because">Because ']
+    parts.append(f"{html_text(step.because)}</div>")
     if step.assumptions:
         parts.append(
-            f'<div class="assuming">Assuming {_html_text("; ".join(step.assumptions))}.</div>'
+            f'<div class="assuming">Assuming {html_text("; ".join(step.assumptions))}.</div>'
         )
     if step.formula is not None:
         parts.append(formula_mathml(step.formula))
+    if step.prior is not None:
+        parts.append(pictures.figure_html(pictures.curves(step.prior), title))
+    return "".join([*parts, html_evidence(found), "</li>"])
+
+
+def html_evidence(found):
+    """Every piece of evidence on a line of its own."""
     items = "".join(f'<li class="{e.verdict}">{html.escape(str(e))}</li>' for e in found)
-    parts.append(f'<ul class="evidence {weakest(found)}">{items}</ul></li>')
-    return "".join(parts)
+    return f'<ul class="evidence">{items}</ul>'
 
 
-def _html_text(text):
-    parts = _MATH.split(text)
+def html_text(text):
+    """A sentence with its formulas as MathML."""
+    parts = MATH.split(text)
     return "".join(html.escape(p) if k % 2 == 0 else inline_mathml(p) for k, p in enumerate(parts))
-
-
-# -- a small reader of the LaTeX that claims are written in ----------------------------------
-_GREEK = {
-    name: f"&#x{code:X};"
-    for name, code in {
-        "varphi": 0x3C6, "phi": 0x3C6, "lambda": 0x3BB, "sigma": 0x3C3, "alpha": 0x3B1,
-        "gamma": 0x3B3, "kappa": 0x3BA, "mu": 0x3BC, "delta": 0x3B4, "epsilon": 0x3B5,
-        "rho": 0x3C1, "eta": 0x3B7, "nabla": 0x2207, "beta": 0x3B2, "theta": 0x3B8,
-        "psi": 0x3C8, "infty": 0x221E, "ell": 0x2113,
-    }.items()
-}  # fmt: skip
-_SIGNS = {
-    name: f"&#x{code:X};"
-    for name, code in {
-        "leq": 0x2264, "geq": 0x2265, "le": 0x2264, "ge": 0x2265, "neq": 0x2260, "langle": 0x27E8,
-        "rangle": 0x27E9, "in": 0x2208, "preceq": 0x2AAF, "sum": 0x2211, "cdot": 0x22C5,
-        "to": 0x2192, "|": 0x2016, "times": 0xD7, "partial": 0x2202, "pm": 0xB1, "iff": 0x21D4,
-        "quad": 0x2003, "odot": 0x2299, "Rightarrow": 0x21D2,
-    }.items()
-} | {",": "", "left": "", "right": ""}  # fmt: skip
-_TOKEN = re.compile(r"\\[A-Za-z]+|\\.|[A-Za-z]|\d+(?:\.\d+)?|\S")
-
-
-def inline_mathml(latex):
-    """MathML of the small part of LaTeX that claims use; anything else shows as text."""
-    tokens = _TOKEN.findall(latex)
-    try:
-        nodes, rest = _row(tokens)
-    except IndexError:
-        nodes, rest = "", ["?"]
-    if rest:
-        return f"<code>{html.escape(latex)}</code>"
-    return f'<math xmlns="http://www.w3.org/1998/Math/MathML"><mrow>{nodes}</mrow></math>'
-
-
-def _row(tokens, stop=None):
-    nodes = []
-    while tokens and tokens[0] != stop:
-        if tokens[0] in ("^", "_"):
-            kind, tokens = tokens[0], tokens[1:]
-            script, tokens = _atom(tokens)
-            base = nodes.pop() if nodes else "<mrow/>"
-            if tokens and tokens[0] in "^_" and tokens[0] != kind:
-                other, tokens = _atom(tokens[1:])
-                low, high = (script, other) if kind == "_" else (other, script)
-                nodes.append(f"<msubsup>{base}{low}{high}</msubsup>")
-            else:
-                tag = "msup" if kind == "^" else "msub"
-                nodes.append(f"<{tag}>{base}{script}</{tag}>")
-            continue
-        node, tokens = _atom(tokens)
-        nodes.append(node)
-    return "".join(nodes), tokens
-
-
-def _atom(tokens):
-    token, tokens = tokens[0], tokens[1:]
-    if token == "{":
-        inner, tokens = _row(tokens, "}")
-        return f"<mrow>{inner}</mrow>", tokens[1:]
-    if token.startswith("\\"):
-        return _command(token[1:], tokens)
-    if token[0].isdigit():
-        return f"<mn>{token}</mn>", tokens
-    if token.isalpha():
-        return f"<mi>{token}</mi>", tokens
-    if token == "|":
-        return '<mo stretchy="false" lspace="0" rspace="0">|</mo>', tokens
-    if token == "'":
-        return "<mo>&#x2032;</mo>", tokens
-    return f"<mo>{'&#x2212;' if token == '-' else html.escape(token)}</mo>", tokens
-
-
-def _command(name, tokens):
-    if name in ("tfrac", "frac"):
-        if tokens[0] != "{" and len(tokens[0]) == 2 and tokens[0].isdigit():
-            tokens = [tokens[0][0], tokens[0][1], *tokens[1:]]
-        top, tokens = _atom(tokens)
-        bottom, tokens = _atom(tokens)
-        return f"<mfrac>{top}{bottom}</mfrac>", tokens
-    if name == "sqrt":
-        inner, tokens = _atom(tokens)
-        return f"<msqrt>{inner}</msqrt>", tokens
-    if name in ("mathrm", "text", "operatorname", "mathbb"):
-        word, tokens = _word(tokens)
-        variant = "double-struck" if name == "mathbb" else "normal"
-        return f'<mi mathvariant="{variant}">{html.escape(word)}</mi>', tokens
-    if name in _GREEK:
-        return f"<mi>{_GREEK[name]}</mi>", tokens
-    if name in _SIGNS:
-        return (f"<mo>{_SIGNS[name]}</mo>" if _SIGNS[name] else ""), tokens
-    if name in (
-        "log",
-        "exp",
-        "inf",
-        "max",
-        "min",
-        "cos",
-        "cosh",
-        "sin",
-        "sinh",
-        "tanh",
-        "acos",
-        "asinh",
-    ):
-        return f"<mi mathvariant='normal'>{name}</mi>", tokens
-    return f"<mtext>{html.escape(name)}</mtext>", tokens
-
-
-def _word(tokens):
-    """The letters in braces as one word, and the tokens after them."""
-    end = tokens.index("}")
-    return "".join(tokens[1:end]), tokens[end + 1 :]
