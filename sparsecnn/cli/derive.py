@@ -23,7 +23,7 @@ def add_derive(commands):
             "is a row of the atlas (exponential, scad, student_t, ...) or a penalty in z."
         ),
     )
-    parser.add_argument("prior", nargs="?", default="exponential", help="row or formula")
+    parser.add_argument("prior", nargs="?", help="row or formula; without one, lists all rows")
     kinds = ("orthonormal", "orthogonal", "general", "convolutional")
     parser.add_argument("--dictionary", choices=kinds, default=kinds[0], help="kind of atoms")
     parser.add_argument("--estimator", choices=("map", "mean"), default="map")
@@ -31,22 +31,26 @@ def add_derive(commands):
     parser.add_argument(
         "--support", choices=("real", "nonnegative"), default="real", help="of a formula"
     )
-    parser.add_argument("--book", action="store_true", help="all chapters, into the folder --out")
+    parser.add_argument(
+        "--book", action="store_true", help="all chapters and the atlas, into the folder --out"
+    )
     add_common(parser, out=None)
     parser.set_defaults(run=_run_derive)
 
 
 def _run_derive(arguments):
-    from ..derivation import book, derive
+    from ..derivation import atlas, book, derive
     from ..derivation.render import write_page
 
     if arguments.book:
         folder = arguments.out or "book"
         found = book.write_book(folder)
-        rows = {v.title: v.verdict for v in found}
-        text = "\n".join(f"{verdict:<10} {title}" for title, verdict in rows.items())
-        print(json.dumps(rows, indent=2) if arguments.json else f"{text}\nbook: {folder}")
-        return EXIT_OK if all(v.passed for v in found) else EXIT_INPUT
+        text = "\n".join(f"{verdict:<10} {title}" for title, verdict in found.items())
+        print(json.dumps(found, indent=2) if arguments.json else f"{text}\nbook: {folder}")
+        return EXIT_OK if {*found.values()} <= {"PROVED", "CONFIRMED"} else EXIT_INPUT
+    if arguments.prior is None:
+        print(json.dumps([r.to_dict() for r in atlas()], indent=2) if arguments.json else _rows())
+        return EXIT_OK
     if arguments.out is not None:
         check_out(arguments.out)
     support = {} if arguments.support == "real" else {"support": arguments.support}
@@ -60,6 +64,17 @@ def _run_derive(arguments):
     if arguments.out is not None:
         write_page(derivation, verification, arguments.out)
     return EXIT_OK if verification.passed else EXIT_INPUT
+
+
+def _rows():
+    """The rows of the atlas, and what to do with them."""
+    from ..derivation import atlas
+
+    return (
+        f"{atlas().summary()}\n\nsparsecnn derive ROW derives one of the first list; so does a "
+        'formula, "lam*abs(z)";\nsparsecnn explain NAME reads an activation; sparsecnn derive '
+        "--book writes all of it as pages."
+    )
 
 
 def add_explain(commands):

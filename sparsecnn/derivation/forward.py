@@ -330,13 +330,14 @@ def _layer_steps(prior, solution, dictionary):
 
 
 def _bias(solution):
-    start = solution.branches[-1].start
-    value = solution.branches[-1].value
-    if value is not None and value.has(X) and sp.simplify(value - X).free_symbols.isdisjoint({X}):
-        shift = sp.simplify(value - X)
-        if shift != 0 and not solution.is_even and start.kind == "limit":
-            return f", with bias ${latex(shift)}$"
-    return ""
+    """What to say of a prox that shifts its input on one branch and is constant elsewhere."""
+    moving = [b for b in solution.branches if b.value is None or b.value.has(X)]
+    if solution.is_even or len(moving) != 1 or moving[0].value is None:
+        return ""
+    shift = sp.simplify(moving[0].value - X)
+    if shift == 0 or shift.has(X) or moving[0].start.kind == "jump":
+        return ""
+    return f", with bias ${latex(shift)}$"
 
 
 def _check_layer(prior, solution):

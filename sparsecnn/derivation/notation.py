@@ -131,16 +131,25 @@ def _command(name, tokens):
 def inline_mathml(latex):
     """MathML of a formula inside a sentence; one that cannot be read shows as it is."""
     try:
-        inner = _mathml(read(latex))
+        inner = mathml(latex)
     except (IndexError, ValueError):
         return f"<code>{html.escape(latex)}</code>"
     return f'<math xmlns="http://www.w3.org/1998/Math/MathML">{inner}</math>'
 
 
+def mathml(latex):
+    """The inside of a formula's ``math`` element."""
+    return _mathml(read(latex))
+
+
 def _mathml(node):
     kind = node[0]
     if kind == "row":
-        return f"<mrow>{''.join(map(_mathml, node[1]))}</mrow>"
+        parts = []
+        for before, part in zip([None, *node[1]], node[1], strict=False):
+            thin = before and (_is_name(before) or part[0] == "name") and _is_letter(part, before)
+            parts.append('<mspace width="0.17em"/>' * bool(thin) + _mathml(part))
+        return f"<mrow>{''.join(parts)}</mrow>"
     if kind == "script":
         tag = "msubsup" if node[2] and node[3] else "msub" if node[2] else "msup"
         return f"<{tag}>{''.join(_mathml(part) for part in node[1:] if part)}</{tag}>"
@@ -153,11 +162,17 @@ def _mathml(node):
     text = html.escape(node[1])
     if kind == "name":
         return f'<mi mathvariant="normal">{text}</mi>'
-    if kind == "bar":
+    if kind == "bar" or text in tuple("()[]{}⟨⟩‖"):
         return f'<mo stretchy="false" lspace="0" rspace="0">{text}</mo>'
     return {"number": f"<mn>{text}</mn>", "letter": f"<mi>{text}</mi>"}.get(
         kind, f"<mo>{text}</mo>"
     )
+
+
+def _is_letter(*nodes):
+    """Whether all of these are letters, numbers or names, perhaps with scripts."""
+    kinds = [node[1][0] if node[0] == "script" else node[0] for node in nodes]
+    return all(kind in ("letter", "number", "name", "fraction", "root") for kind in kinds)
 
 
 # -- Unicode --------------------------------------------------------------------------------

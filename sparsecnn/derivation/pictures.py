@@ -8,6 +8,7 @@ same numbers. Jumps are gaps (a nan between both sides), never lines.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import html
 import math
 
@@ -17,7 +18,7 @@ from ..symbolic.penalty import number
 from ..validation import InputTypeError
 from .named import scalar_penalty
 
-_POINTS = 481
+_POINTS, _REACH = 481, 3.0
 #: penalties are drawn up to this far above their least value: there the density is e^-5
 _TALLEST = 5.0
 
@@ -79,8 +80,9 @@ def curves(drawn):
         drawn = next((s.prior for s in reversed(drawn.steps) if s.prior is not None), drawn)
     if hasattr(drawn, "forward") and hasattr(drawn, "penalty"):  # the layer of a posterior mean
         return _curves(
-            lambda z: drawn.penalty.evaluate(z, drawn.values), drawn.forward, (), drawn.noise, True
-        )
+            lambda z: drawn.penalty.evaluate(z, drawn.values),
+            drawn.forward, (), True, noise=drawn.noise, is_mean=True,
+        )  # fmt: skip
     if not (hasattr(drawn, "prox_vjp") and getattr(drawn, "is_separable", False)):
         raise InputTypeError(
             f"got {drawn!r}; expected a prior of single coefficients or a derivation of one."
@@ -91,7 +93,8 @@ def curves(drawn):
         return one.prox(x), lambda dy: one.prox_vjp(x, 1.0, dy)
 
     ends = [end for end in _ends(one) if math.isfinite(end)]
-    return _curves(lambda z: _values(one, z), forward, ends, 1.0, one.is_proper)
+    phi = functools.partial(_values, one)
+    return _curves(phi, forward, ends, one.is_proper, is_convex=one.is_convex)
 
 
 def _of_one_coefficient(prior):
@@ -110,25 +113,34 @@ def _ends(prior):
 
 def _values(prior, z):
     """The penalty of each single code; one sample each, because priors sum over a sample."""
-    with np.errstate(all="ignore"):
-        return np.asarray(prior.value(z[:, None]), dtype=float)
+    if not prior.formula:  # an activation's own prior: infinite where the activation never goes
+        low, high = prior.prox(np.array([-100.0, 100.0]))
+        inside, found = (z >= low) & (z <= high), np.full(z.shape, np.inf)
+        found[inside] = prior.value(z[inside, None])
+        return found
+    return np.asarray(prior.value(z[:, None]), dtype=float)
 
 
-def _curves(phi, forward, ends, noise, is_proper):
-    reach = max([3.0, *(1.2 * abs(end) for end in ends)])
+def _curves(phi, forward, ends, is_proper, *, noise=1.0, is_mean=False, is_convex=True):
+    reach = max([_REACH, *(1.2 * abs(end) for end in ends)])
+    x, values, slope = _with_gaps(forward, np.linspace(-reach, reach, _POINTS))
+    if not is_convex and np.isfinite(values).all():  # it may jump further out
+        wider = _with_gaps(forward, np.linspace(-2 * reach, 2 * reach, _POINTS))
+        if np.isnan(wider[1]).any():
+            reach, (x, values, slope) = 2 * reach, wider
     inner = [end * (1 + side) for end in ends for side in (-1e-9, 1e-9)]
-    z = np.unique([*np.linspace(-reach, reach, _POINTS), -1e-9, 0.0, 1e-9, *inner])
+    z = np.unique([*np.linspace(-reach, reach, _POINTS), -1e-3, -1e-9, 0.0, 1e-9, 1e-3, *inner])
     with np.errstate(all="ignore"):
         penalty = np.asarray(phi(z), dtype=float)
     penalty = np.where(np.isfinite(penalty), penalty, np.nan)
-    zero = np.flatnonzero(z == 0)[0]
-    atom = bool(penalty[zero] < min(penalty[zero - 1], penalty[zero + 1]) - 1e-6)
     density = np.exp(-(penalty - np.nanmin(penalty)) / noise**2)
+    zero = int(np.searchsorted(z, 0.0))
+    rise = penalty[zero - 2 : zero + 3] - penalty[zero]
+    atom = bool(max(rise[1] > 0.5 * rise[0] > 0, rise[3] > 0.5 * rise[4] > 0))
     if atom:
         penalty[zero] = density[zero] = np.nan
-    x, values, slope = _with_gaps(forward, np.linspace(-reach, reach, _POINTS))
     dead = _dead_zone(forward, x, values)
-    return Curves(z, density, penalty, x, values, slope, dead, atom, bool(is_proper))
+    return Curves(z, density, penalty, x, values, slope, dead, atom, bool(is_proper), is_mean)
 
 
 def _evaluated(forward, x):
@@ -139,44 +151,47 @@ def _evaluated(forward, x):
 
 
 def _with_gaps(forward, x):
-    """Samples with both sides of every jump, and a nan between them."""
-    y = _evaluated(forward, x)[0]
-    step = np.diff(x)[0]
-    sides = []
-    for k in np.flatnonzero(np.abs(np.diff(y)) > 2.5 * step):
-        low, high = x[k], x[k + 1]
-        for _ in range(45):
-            middle = 0.5 * (low + high)
-            below, here, above = _evaluated(forward, np.array([low, middle, high]))[0]
-            low, high = (middle, high) if abs(above - here) > abs(here - below) else (low, middle)
-        ends = _evaluated(forward, np.array([low, high]))[0]
-        if abs(ends[1] - ends[0]) > 0.5 * step:
-            sides.append((low, high))
-    x = np.unique(np.concatenate([x, *sides])) if sides else x
+    """Samples with both sides of every jump, of the activation or its slope; a nan between them."""
+    found = _evaluated(forward, x)
+    step = x[1] - x[0]
+    jumps = [_jumps(forward, x, found, 0, 2.5 * step), _jumps(forward, x, found, 1, 0.1)]
+    middles = [sides.mean(axis=0) for sides in jumps]
+    x = np.unique(np.concatenate([x, *middles, *(sides.ravel() for sides in jumps)]))
     y, slope = _evaluated(forward, x)
-    for low, high in sides:
-        at = np.searchsorted(x, high)
-        x = np.insert(x, at, 0.5 * (low + high))
-        y, slope = np.insert(y, at, np.nan), np.insert(slope, at, np.nan)
+    y[np.isin(x, middles[0])] = np.nan
+    slope[np.isin(x, np.concatenate(middles))] = np.nan
     return x, y, slope
 
 
+def _jumps(forward, x, found, which, least):
+    """Close pairs of inputs between which the activation (0) or its slope (1) jumps, (2, n)."""
+    k = np.flatnonzero(np.abs(np.diff(found[which])) > least)
+    low, high = x[k], x[k + 1]
+    below, above = found[which][k], found[which][k + 1]
+    for _ in range(20 if len(k) else 0):
+        middle = 0.5 * (low + high)
+        here = _evaluated(forward, middle)[which]
+        right = np.abs(above - here) > np.abs(here - below)
+        low, below = np.where(right, middle, low), np.where(right, here, below)
+        high, above = np.where(right, high, middle), np.where(right, above, here)
+    jumps = np.abs(above - below) > 0.2 * least
+    return np.stack([low[jumps], high[jumps]])
+
+
 def _dead_zone(forward, x, y):
+    """The interval of inputs whose output is exactly zero, its ends by bisection."""
     zeros = np.flatnonzero(y == 0)
-    if len(zeros) < 3:
+    if len(zeros) < 4:
         return None
-    ends = []
-    for outside, inside in ((zeros[0] - 1, zeros[0]), (zeros[-1] + 1, zeros[-1])):
-        if not 0 <= outside < len(x):
-            ends.append(math.copysign(math.inf, x[inside]))
-            continue
-        far, near = x[outside], x[inside]
-        for _ in range(45):
-            middle = 0.5 * (far + near)
-            is_zero = _evaluated(forward, np.array([middle]))[0][0] == 0
-            far, near = (far, middle) if is_zero else (middle, near)
-        ends.append(float(near))
-    return tuple(ends)
+    near = x[zeros[[0, -1]]]
+    inner = (zeros[0] > 0, zeros[-1] < len(x) - 1)
+    far = np.where(inner, x[np.clip(zeros[[0, -1]] + [-1, 1], 0, len(x) - 1)], near)
+    for _ in range(20):
+        middle = 0.5 * (near + far)
+        is_zero = _evaluated(forward, middle)[0] == 0
+        near, far = np.where(is_zero, middle, near), np.where(is_zero, far, middle)
+    near[np.abs(near) < 1e-9] = 0.0
+    return tuple(float(e) for e in np.where(inner, near, [-np.inf, np.inf]))
 
 
 def dead_zone_text(found):

@@ -17,7 +17,7 @@ import sympy as sp
 from ..symbolic.evidence import weakest
 from ..symbolic.prox import ScalarProx
 from . import pictures
-from .notation import MATH, inline_mathml, plain
+from .notation import MATH, inline_mathml, mathml, plain
 
 _ENTITY = re.compile(r"&(?!lt;|gt;|amp;|quot;|apos;)[A-Za-z]+;")
 _COLUMNS = 96
@@ -42,8 +42,10 @@ def cases_of(solution):
         if branch.value is None:
             value = sp.Eq(branch.equation.subs(x, size) + size, size, evaluate=False)
         else:
-            odd = solution.is_even and branch.value != x
-            value = sp.sign(x) * branch.value.subs(x, size) if odd else branch.value
+            is_odd = sp.expand(branch.value + branch.value.xreplace({x: -x})) == 0
+            value = branch.value
+            if solution.is_even and not is_odd:
+                value = sp.sign(x) * value.subs(x, size)
         condition = None if following is None else sp.Le(size, following.start.value)
         rows.append((value, condition))
     return rows
@@ -94,8 +96,7 @@ def formula_mathml(formula):
             f"<mtr><mtd>{_mathml(value)}</mtd><mtd>{_condition_mathml(condition)}</mtd></mtr>"
             for value, condition in cases_of(formula)
         )
-        head = "<msub><mi>prox</mi><mi>&#x3C6;</mi></msub><mo>(</mo><mi>x</mi><mo>)</mo><mo>=</mo>"
-        return _math(head + _cases(rows))
+        return _math(mathml("\\mathrm{prox}_\\varphi(x) =") + _cases(rows))
     if isinstance(formula, list | tuple):
         return _math("<mo>,</mo><mspace width='1em'/>".join(_mathml(f) for f in formula))
     return _math(_mathml(formula))
@@ -248,9 +249,19 @@ def latex_steps(steps, evidence):
         if step.assumptions:
             lines.append(f"\\par\\emph{{Assuming {latex_text('; '.join(step.assumptions))}.}}")
         if step.formula is not None:
-            lines.append(f"\\fitted{{{formula_latex(step.formula)}}}")
-        lines += [f"\\evidence{{{e.verdict}}}{{{latex_text(str(e))}}}" for e in found]
+            lines.append(fitted(step.formula))
+        lines += latex_evidence(found)
     return "\n".join([*lines, "\\end{enumerate}"])
+
+
+def fitted(formula):
+    """A displayed formula, made to fit the line."""
+    return f"\\fitted{{{formula_latex(formula)}}}"
+
+
+def latex_evidence(found):
+    """One small line a piece of evidence."""
+    return [f"\\evidence{{{e.verdict}}}{{{latex_text(str(e))}}}" for e in found]
 
 
 # -- HTML -----------------------------------------------------------------------------------
@@ -262,7 +273,8 @@ h1,h2,h3,h4,nav,.verdict,summary,th{font-family:system-ui,sans-serif;line-height
 h2{font-size:1.35rem;margin-top:3rem}h3{font-size:1.12rem;margin-top:2.2rem}
 ol.steps>li{margin:1.6rem 0}math{font-size:1.12em}a{color:#1f5fb4}
 .formula{margin:.8rem 0;overflow-x:auto;overflow-y:hidden}
-mtable.cases{border-left:2px solid currentColor;border-radius:.5rem;margin-left:.3rem}
+mtable.cases{border-left:2px solid currentColor;border-radius:.5rem;margin-left:.3rem;
+math-style:normal}
 .because{color:#414a5e}.assuming,.source{font-style:italic;color:#5a6478}
 .evidence{font:13px/1.5 ui-monospace,monospace;margin:.5rem 0 0;padding:0;list-style:none;
 overflow-wrap:anywhere}
@@ -287,11 +299,15 @@ a,details>summary{color:#7fb2f0}}
 """
 
 
-def to_html(chapters, title):
-    """One page of derivations: no script, no network, formulas as MathML."""
+def to_html(chapters, title, beside=()):
+    """One page of derivations: no script, no network, formulas as MathML.
+
+    ``beside`` are pairs (file, title) of pages that lie in the same folder.
+    """
     body = []
     if len(chapters) > 1:
         body.append(contents((f"c{k}", d.title) for k, (d, _) in enumerate(chapters)))
+    body += [f'<p><a href="{file}">{html.escape(name)}</a></p>' for file, name in beside]
     for k, (derivation, verification) in enumerate(chapters):
         heading = derivation.title if len(chapters) > 1 else "Derivation"
         body.append(f'<h2 id="c{k}">{html.escape(heading)} {badge(verification.verdict)}</h2>')
@@ -320,11 +336,13 @@ def page(title, body):
     )
 
 
-def html_steps(derivation, verification):
-    """The steps as a numbered list, each with its formula, picture and evidence."""
+def html_steps(derivation, verification, drawn=True):
+    """The steps as a numbered list, each with its formula, evidence and (if drawn) picture."""
     source = f'<p class="source">{html_text(derivation.source)}</p>' if derivation.source else ""
     steps = zip(derivation.steps, verification.evidence, strict=True)
-    inner = "\n".join(_html_step(step, found, derivation.title) for step, found in steps)
+    inner = "\n".join(
+        _html_step(step, found, derivation.title if drawn else None) for step, found in steps
+    )
     return f'{source}<ol class="steps">{inner}</ol>'
 
 
@@ -337,7 +355,7 @@ def _html_step(step, found, title):
         )
     if step.formula is not None:
         parts.append(formula_mathml(step.formula))
-    if step.prior is not None:
+    if step.prior is not None and title is not None:
         parts.append(pictures.figure_html(pictures.curves(step.prior), title))
     return "".join([*parts, html_evidence(found), "</li>"])
 

@@ -326,6 +326,7 @@ def _invert(curve, x, low, high):
             slope = 1 + curve.curvature(z)
             newton = z - excess / slope
             inside = (slope > 0) & (newton >= a) & (newton <= b)
+            inside &= (newton > low) & (newton < high)  # F may have no slope at the open ends
             following = np.where(inside, newton, 0.5 * (a + b))
             solved = np.abs(excess) <= 1e-16 * (np.abs(x) + np.abs(z))
             following = np.where(solved, z, following)
