@@ -6,7 +6,6 @@ that ``book`` can store them. Rows themselves are ``table``'s.
 
 from __future__ import annotations
 
-import html
 import re
 
 import sympy as sp
@@ -151,6 +150,31 @@ def own_derivation(row):
     return derive(SymbolicPrior(row.penalty, support=row.support, **row.parameters))
 
 
+def _made(row):
+    """How to make it in Python."""
+    call = _call(row).strip("`")
+    return f"sc.{call}, sc.derive('{row.key}')" if row.package_class else f"sc.derive('{row.key}')"
+
+
+_SHOWN = {name: f"\\{name}" for name in ("alpha", "gamma", "kappa", "mu", "theta", "delta")}
+_SHOWN |= {"lam": "\\lambda", "eps": "\\epsilon", "<=": "\\leq", ">=": "\\geq", "^2": "^2"}
+_SHOWN |= {"+-": "\\pm"}
+_WORD = re.compile(
+    rf"sqrt\((\w+)\)|\b({'|'.join(k for k in _SHOWN if k.isalpha())})\b|<=|>=|\^2|\+-"
+)
+
+
+def in_math(text):
+    """Words of a row, with its parameters and signs as formulas between dollar signs."""
+
+    def shown(found):
+        if found.group(1):
+            return f"$\\sqrt{{{_SHOWN.get(found.group(1), found.group(1))}}}$"
+        return f"${_SHOWN[found.group()]}$"
+
+    return _WORD.sub(shown, text)
+
+
 def _solution(derivation):
     return next(s.formula for s in derivation.steps if isinstance(s.formula, ScalarProx))
 
@@ -168,12 +192,12 @@ def card(row):
     entries.append(("evidence", _HOW[row.how], None))
     verdict = weakest(evidence)
     anchor = f"{row.section}-{row.key}"
-    title = row.prior or row.key
+    title = in_math(row.prior) or row.key
     shown = "".join(f"<dt>{name}</dt><dd>{_html_entry(*value)}</dd>" for name, *value in entries)
     return {
         "title": title,
         "verdict": verdict,
-        "html": f'<section id="{anchor}"><h3>{html.escape(title)} {render.badge(verdict)}</h3>'
+        "html": f'<section id="{anchor}"><h3>{render.html_text(title)} {render.badge(verdict)}</h3>'
         f"<dl>{shown}</dl>{render.html_evidence(evidence)}{picture}{more}</section>",
         "latex": "\n".join(
             [
@@ -204,7 +228,8 @@ def _forward_parts(row):
     entries = [
         ("penalty", "", derivation.steps[0].formula),
         ("prox", "", _solution(derivation)),
-        ("activation", _call(row).strip("`") + ": " + row.activation, None),
+        ("activation", in_math(row.activation), None),
+        ("in the package", _made(row), None),
         ("conditions", conditions, None),
     ]
     verification = derivation.verify()
@@ -223,7 +248,7 @@ def _flags(proper, sparse):
 def _notes(row):
     if not row.note:
         return []
-    return [("source" if _YEAR.search(row.note) else "note", row.note, None)]
+    return [("source" if _YEAR.search(row.note) else "note", in_math(row.note), None)]
 
 
 def _stated_parts(row):
@@ -232,7 +257,7 @@ def _stated_parts(row):
         values = ", ".join(f"{name} = {value:g}" for name, value in row.parameters.items())
         entries.append(("for example", values, None))
     if row.section != "ill-posed":
-        entries.append(("activation", row.activation, None))
+        entries.append(("activation", in_math(row.activation), None))
     return entries + _notes(row), _mean_picture(row), ""
 
 
@@ -287,7 +312,7 @@ def to_html(rows, cards):
     body = [render.contents((_anchor(k), SECTIONS[k]) for k in SECTIONS)]
     for section, title in SECTIONS.items():
         inside = [(r, c) for r, c in zip(rows, cards, strict=True) if r.section == section]
-        links = ((f"{section}-{r.key}", c["title"]) for r, c in inside)
+        links = [(f"{section}-{r.key}", c["title"]) for r, c in inside]
         body.append(f'<h2 id="{_anchor(section)}">{title}</h2>{render.contents(links)}')
         body += [c["html"] for _, c in inside]
     return render.page("Atlas of priors and activations", "\n".join(body))

@@ -21,6 +21,12 @@ from .notation import MATH, inline_mathml, mathml, plain
 
 _ENTITY = re.compile(r"&(?!lt;|gt;|amp;|quot;|apos;)[A-Za-z]+;")
 _COLUMNS = 96
+#: SymPy prints a hyphen, and fences that browsers take for infix operators
+_MATHML_REPAIRS = {
+    "<mo>-</mo>": "<mo>&#x2212;</mo>",
+    "<mo>(</mo>": '<mo form="prefix">(</mo>',
+    "<mo>)</mo>": '<mo form="postfix">)</mo>',
+}
 
 
 # -- formulas -------------------------------------------------------------------------------
@@ -69,7 +75,7 @@ def formula_latex(formula):
 
 
 def _latex(expression):
-    return sp.latex(in_greek(expression)).replace("\\phi", "\\varphi")
+    return sp.latex(_folded(in_greek(expression))).replace("\\phi", "\\varphi")
 
 
 def formula_text(formula):
@@ -82,7 +88,7 @@ def formula_text(formula):
         if not isinstance(value, sp.Eq):
             value = sp.Eq(sp.Function("prox")(sp.Symbol("x", real=True)), value, evaluate=False)
         return formula_text(value)
-    return sp.pretty(in_greek(formula), use_unicode=True, num_columns=_COLUMNS)
+    return sp.pretty(_folded(in_greek(formula)), use_unicode=True, num_columns=_COLUMNS)
 
 
 def _implicit(value, shown, prefix):
@@ -133,21 +139,32 @@ def _mathml(expression):
         sign = {"==": "=", "<=": "&#x2264;", ">=": "&#x2265;", "<": "&lt;", ">": "&gt;"}
         left, right = _mathml(expression.lhs), _mathml(expression.rhs)
         return f"{left}<mo>{sign[expression.rel_op]}</mo>{right}"
-    kinks = expression.atoms(sp.Piecewise) if isinstance(expression, sp.Basic) else ()
-    if kinks:  # cases inside a sum or product: print them where they stand
-        stand_ins = {kink: sp.Symbol(f"PIECE{k}") for k, kink in enumerate(kinks)}
-        text = _mathml(expression.xreplace(stand_ins))
-        for kink, mark in stand_ins.items():
-            text = re.sub(rf"<mi>{mark.name}</mi>", lambda _, k=kink: _mathml(k), text)
-            text = re.sub(
-                rf"<msub><mi>PIECE</mi><m[in]>{mark.name[5:]}</m[in]></msub>",
-                lambda _, k=kink: _mathml(k), text,
-            )  # fmt: skip
-        return text
-    text = sp.mathml(in_greek(expression), printer="presentation").replace(
-        "<mo>-</mo>", "<mo>&#x2212;</mo>"
-    )
+    folded = _folded(expression)
+    if isinstance(folded, sp.Piecewise):
+        return _mathml(folded)
+    text = sp.mathml(in_greek(expression), printer="presentation")
+    for old, new in _MATHML_REPAIRS.items():
+        text = text.replace(old, new)
     return _ENTITY.sub(lambda m: html.unescape(m.group()), text)  # XML knows only five names
+
+
+def _folded(expression):
+    """Cases inside a sum or a product as cases of the whole, the variable first in conditions."""
+    if isinstance(expression, sp.Rel):
+        return expression.func(*map(_folded, expression.args), evaluate=False)
+    if not expression.has(sp.Piecewise):
+        return expression
+    rows = [(value, _turned(c)) for value, c in sp.piecewise_fold(expression).args]
+    return sp.Piecewise(*rows, evaluate=False)
+
+
+def _turned(condition):
+    if isinstance(condition, sp.Rel):
+        if not {s.name for s in condition.lhs.free_symbols} & {"x", "z"}:
+            condition = condition.reversed
+        if condition.lhs.could_extract_minus_sign():
+            condition = condition.reversedsign
+    return condition
 
 
 def write_page(derivation, verification, path):
@@ -207,7 +224,6 @@ _LATEX_SPECIAL = {"&": "\\&", "%": "\\%", "#": "\\#", "_": "\\_", "{": "\\{", "}
                   "^": "\\^{}", "~": "\\~{}", "\\": "\\textbackslash{}", "<": "$<$", ">": "$>$",
                   "|": "$|$", "*": "$*$"}  # fmt: skip
 _PREAMBLE = r"""\documentclass{article}
-\usepackage[T1]{fontenc}
 \usepackage{amsmath,amssymb,graphicx,xcolor}
 \usepackage[margin=25mm]{geometry}
 \usepackage[hidelinks]{hyperref}
@@ -288,7 +304,7 @@ border-radius:1rem;color:#fff;background:#6b7480;vertical-align:middle;white-spa
 nav ol{columns:16rem;padding-left:1.4rem}nav li{margin:.15rem 0}
 dl{display:grid;grid-template-columns:minmax(5.5rem,auto) 1fr;gap:.3rem 1rem;margin:.6rem 0}
 dt{color:#5a6478}dd{margin:0;min-width:0}dd .formula{margin:0;text-align:left}
-dd math{text-align:left}
+dd math{display:inline math;math-style:normal}
 details>summary{cursor:pointer;color:#1f5fb4;font-size:.9rem}
 mtd{text-align:left;padding:.15rem .5rem}
 @media(max-width:36rem){dl{grid-template-columns:1fr}dd{margin-bottom:.4rem}
