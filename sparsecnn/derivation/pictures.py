@@ -206,6 +206,65 @@ def dead_zone_text(found):
     return f"dead zone [{low:.3g}, {high:.3g}]".replace("-", "−")
 
 
+# -- panels ---------------------------------------------------------------------------------
+@dataclasses.dataclass(frozen=True)
+class Panel:
+    """One of the four pictures: what is drawn, wherever it is drawn.
+
+    Attributes
+    ----------
+    kind : {"prior", "penalty", "prox", "slope"}
+    title, heading, below : str
+        For a reader who cannot see it; above it; on its lower axis.
+    box : tuple of float
+        ``(left, right, low, high)``.
+    x, y : ndarray
+        The curve, nan where it has gaps.
+    dots : tuple of (float, float)
+        Points of their own, such as a point mass.
+    dead : tuple of float or None
+    """
+
+    kind: str
+    title: str
+    heading: str
+    below: str
+    box: tuple[float, float, float, float]
+    x: np.ndarray
+    y: np.ndarray
+    dots: tuple[tuple[float, float], ...] = ()
+    dead: tuple[float, float] | None = None
+
+
+def panels(found, name):
+    """Prior, penalty, prox (or posterior mean) and its slope, as four panels."""
+    reach, dead = found.reach, dead_zone_text(found)
+    least = 0.0 if found.atom else float(np.nanmin(found.penalty))
+    low = min(0.0, least)
+    tall = max(min(float(np.nanmax(found.penalty)), least + _TALLEST), low + 1.0)
+    what = "posterior mean" if found.is_mean else "prox"
+    proper = "unnormalised" if found.is_proper else "improper"
+    steep = 1.1 * min(float(np.nanmax(found.slope, initial=1.0)), 4.0)
+    return (
+        Panel(
+            "prior", f"{name}: prior exp(−φ(z)), {proper}", "prior exp(−φ)", f"z, {proper}",
+            (-reach, reach, 0.0, 1.1), found.z, found.density, ((0.0, 1.0),) * found.atom,
+        ),
+        Panel(
+            "penalty", f"{name}: penalty φ(z)", "penalty φ", "z",
+            (-reach, reach, low, 1.05 * tall), found.z, found.penalty, ((0.0, 0.0),) * found.atom,
+        ),
+        Panel(
+            "prox", f"{name}: {what} of x, beside the identity (dotted); {dead}", what, "x",
+            (-reach, reach, -reach, reach), found.x, found.prox, (), found.dead,
+        ),
+        Panel(
+            "slope", f"{name}: slope of the {what}; {dead}", "slope of the layer", dead,
+            (-reach, reach, 0.0, steep), found.x, found.slope, (), found.dead,
+        ),
+    )  # fmt: skip
+
+
 # -- SVG ------------------------------------------------------------------------------------
 _WIDTH, _HEIGHT = 216, 190
 _LEFT, _RIGHT, _TOP, _BOTTOM = 28, 208, 26, 152
@@ -213,75 +272,38 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 28, 208, 26, 152
 
 def figure_html(found, name):
     """Four panels side by side that wrap in a narrow window; no script, colours of the page."""
-    return f'<figure class="curves">{"".join(panels(found, name))}</figure>'
+    return f'<figure class="curves">{"".join(map(svg, panels(found, name)))}</figure>'
 
 
-def panels(found, name):
-    """The SVG of prior, penalty, prox and slope with the dead zone."""
-    reach, floor = found.reach, np.nanmin(found.penalty)
-    if found.atom:
-        floor -= 1.0
-    tall = float(np.nanmin([np.nanmax(found.penalty), np.nanmin(found.penalty) + _TALLEST]))
-    low = min(0.0, floor if not found.atom else 0.0)
-    tall = max(tall, low + 1.0)
-    dead = dead_zone_text(found)
-    what = "posterior mean" if found.is_mean else "prox"
-    proper = "unnormalised" if found.is_proper else "improper: it cannot be normalised"
-    steepest = np.nanmax(found.slope[np.isfinite(found.slope)], initial=1.0)
-    spike = [(0.0, 1.0)] if found.atom else []
-    return [
-        _panel(
-            f"{name}: prior exp(−φ(z)), {proper}", "prior exp(−φ)",
-            "z, unnormalised" if found.is_proper else "z, improper",
-            (-reach, reach, 0.0, 1.1), found.z, found.density, "prior", dots=spike, fill=True,
-        ),
-        _panel(
-            f"{name}: penalty φ(z)", "penalty φ", "z", (-reach, reach, low, 1.05 * tall),
-            found.z, found.penalty, "penalty", dots=[(0.0, 0.0)] if found.atom else [],
-        ),
-        _panel(
-            f"{name}: {what} of x, beside the identity (dotted); {dead}", what, "x",
-            (-reach, reach, -reach, reach), found.x, found.prox, "prox", found.dead, identity=True,
-        ),
-        _panel(
-            f"{name}: slope of the {what}; {dead}", "slope of the layer", dead,
-            (-reach, reach, 0.0, 1.1 * min(steepest, 4.0)), found.x, found.slope, "slope",
-            found.dead,
-        ),
-    ]  # fmt: skip
-
-
-def _panel(title, heading, below, box, x, y, kind, dead=None, *, dots=(), fill=False,
-           identity=False):  # fmt: skip
+def svg(panel):
+    """One panel as an SVG element."""
+    box, title = panel.box, html.escape(panel.title)
     along, up = _scales(box)
     parts = [
-        f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{html.escape(title)}">',
-        f"<title>{html.escape(title)}</title>",
-        f'<text class="heading" x="{_LEFT}" y="15">{html.escape(heading)}</text>',
+        f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{title}">',
+        f"<title>{title}</title>",
+        f'<text class="heading" x="{_LEFT}" y="15">{html.escape(panel.heading)}</text>',
     ]
-    if dead is not None:
-        a, b = (along(min(max(end, box[0]), box[1])) for end in dead)
-        parts.append(
-            f'<rect class="dead" x="{a:.1f}" y="{_TOP}" width="{b - a:.1f}" '
-            f'height="{_BOTTOM - _TOP}"/>'
-        )
+    if panel.dead is not None:
+        a, b = (along(min(max(end, box[0]), box[1])) for end in panel.dead)
+        size = f'width="{b - a:.1f}" height="{_BOTTOM - _TOP}"'
+        parts.append(f'<rect class="dead" x="{a:.1f}" y="{_TOP}" {size}/>')
     parts += _axes(box, along, up)
-    if identity:
+    if panel.kind == "prox":
         path = f"M{along(box[0]):.1f} {up(box[2]):.1f}L{along(box[1]):.1f} {up(box[3]):.1f}"
         parts.append(f'<path class="identity" d="{path}"/>')
-    for run in _runs(x, y, box[3]):
+    for run in _runs(panel.x, panel.y, box[3]):
         points = _thinned([(along(a), up(b)) for a, b in run])
         line = "L".join(f"{a:.1f} {b:.1f}" for a, b in points)
-        if fill:
-            base = up(0.0)
-            area = f"M{points[0][0]:.1f} {base:.1f}L{line}L{points[-1][0]:.1f} {base:.1f}Z"
-            parts.append(f'<path class="{kind} area" d="{area}"/>')
-        parts.append(f'<path class="{kind}" d="M{line}"/>')
-    for a, b in dots:
-        parts.append(f'<circle class="{kind}" cx="{along(a):.1f}" cy="{up(b):.1f}" r="3"/>')
-    middle = (_LEFT + _RIGHT) / 2
-    parts.append(f'<text x="{middle}" y="{_BOTTOM + 30}">{html.escape(below)}</text></svg>')
-    return "".join(parts)
+        if panel.kind == "prior":
+            base = f"{up(0.0):.1f}"
+            area = f"M{points[0][0]:.1f} {base}L{line}L{points[-1][0]:.1f} {base}Z"
+            parts.append(f'<path class="prior area" d="{area}"/>')
+        parts.append(f'<path class="{panel.kind}" d="M{line}"/>')
+    for a, b in panel.dots:
+        parts.append(f'<circle class="{panel.kind}" cx="{along(a):.1f}" cy="{up(b):.1f}" r="3"/>')
+    middle, below = (_LEFT + _RIGHT) / 2, html.escape(panel.below)
+    return "".join([*parts, f'<text x="{middle}" y="{_BOTTOM + 30}">{below}</text></svg>'])
 
 
 def _scales(box):
@@ -365,6 +387,5 @@ STYLE = """
 .curves .dead{fill:#e69f00;opacity:.22}
 .curves .prior{stroke:#5b6b84}.curves .prior.area{fill:#8896ad;stroke:none;opacity:.35}
 .curves .penalty{stroke:#d55e00}.curves .prox,.curves .slope{stroke:#1f7ac4}
-.curves circle{fill:currentColor;stroke:none}.curves circle.penalty{fill:#d55e00}
-.curves circle.prior{fill:#5b6b84}
+.curves circle.penalty{fill:#d55e00}.curves circle.prior{fill:#5b6b84}
 """
