@@ -49,7 +49,10 @@ _HOME = {
         ),
         "estimators",
     ),
-    **dict.fromkeys(("ConvergenceWarning", "InputError", "InputTypeError"), "validation"),
+    **dict.fromkeys(("load", "save"), "persistence"),
+    **dict.fromkeys(
+        ("ConvergenceWarning", "InputError", "InputTypeError", "ModelFileError"), "validation"
+    ),
 }  # fmt: skip
 
 #: modules that are public as they stand: ``sc.regions.count(...)``, ``sc.plots.plot_atoms(...)``

@@ -19,6 +19,10 @@ class InputTypeError(TypeError):
     """An argument has a type the method cannot work with."""
 
 
+class ModelFileError(ValueError):
+    """A model file cannot be written, read or trusted; the message names the file."""
+
+
 class ConvergenceWarning(UserWarning):
     """A solver stopped before its tolerance; the message carries the worst measured certificate."""
 

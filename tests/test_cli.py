@@ -342,3 +342,10 @@ def test_the_module_runs_as_the_command(capsys, monkeypatch):
 def test_the_exit_codes_of_the_process_are_those_of_main(arguments, code):
     command = [sys.executable, "-m", "sparsecnn", *arguments]
     assert subprocess.run(command, capture_output=True, timeout=60).returncode == code
+
+
+def test_a_reader_that_stops_early_is_no_error():
+    command = [sys.executable, "-u", "-m", "sparsecnn", "derive", "exponential"]
+    writer = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    writer.stdout.close()
+    assert writer.stderr.read() == b"" and writer.wait(60) == 0

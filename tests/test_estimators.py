@@ -179,6 +179,7 @@ def test_a_convolutional_dictionary_says_what_a_row_is(few):
         ((5, 64), (8, -8), "image_shape"),
         ((5, 64), 8.5, "image_shape"),
         ((5, 1, 2, 3, 4), None, "5 dimensions"),
+        ((5, 8, 8, 3), None, r"channels last.*transpose\(0, 3, 1, 2\).*image_shape=\(8, 8, 3\)"),
     ],
 )
 @pytest.mark.parametrize("estimator", coders(), ids=by_name)

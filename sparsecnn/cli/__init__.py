@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import os
 import sys
 import warnings
 
 from .arguments import (
     EXIT_INPUT,
     EXIT_INTERRUPTED,
+    EXIT_OK,
     EXIT_USAGE,
 )
 from .compare import add_compare
@@ -37,12 +39,17 @@ def main(argv=None):
     if arguments.run is None:
         _parser().print_help()
         return EXIT_USAGE
-    from ..validation import InputError, InputTypeError
+    from ..validation import InputError, InputTypeError, ModelFileError
 
     try:
         with _warnings_as_lines(arguments.command):
-            return arguments.run(arguments)
-    except (InputError, InputTypeError, OSError) as error:
+            code = arguments.run(arguments)
+            sys.stdout.flush()
+            return code
+    except BrokenPipeError:  # the reader has seen enough, as in ``sparsecnn explain | head``
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_OK
+    except (InputError, InputTypeError, ModelFileError, OSError) as error:
         print(f"sparsecnn {arguments.command}: {error}", file=sys.stderr)
         return EXIT_INPUT
     except KeyboardInterrupt:

@@ -1,4 +1,4 @@
-"""``sparsecnn regions``: linear regions of an architecture."""
+"""``sparsecnn regions``: linear regions of an architecture, or of a saved network."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from .arguments import (
     at_least,
     check_out,
     numbers,
+    source,
 )
+from .saved_regions import run_saved
 
 
 def add_regions(commands):
@@ -25,22 +27,27 @@ def add_regions(commands):
             "Count the linear regions of convolutional ReLU layers. One layer: the published "
             "formula, the exact count at generic weights, bounds, and the patterns that random "
             "inputs meet. Several layers (lists such as --filters 2,3 --kernel 1x2,1x2): bounds, "
-            "and count and sample of one network with random weights."
+            "and count and sample of one network with random weights. A saved MODEL: the same for "
+            "each of its layers and for the network with its weights."
         ),
+    )
+    parser.add_argument(
+        "model", nargs="?", type=source, metavar="MODEL", help="file written by sparsecnn.save"
     )
     lists = {"type": numbers(at_least(1)), "metavar": "N,N"}
     for flag, settings, text in (
-        ("--input", {**lists, "default": (1, 3, 3)}, "channels,height,width (default 1,3,3)"),
+        ("--input", lists, "channels,height,width (default 1,3,3, or what the model knows)"),
         ("--filters", {**lists, "default": (2,)}, "filters of each layer (default 2)"),
         ("--kernel", {"type": numbers(size), "default": ((2, 2),), "metavar": "HxW,HxW"},
          "filter size of each layer (default 2x2)"),
         ("--stride", {**lists, "default": (1,)}, "stride of each layer (default 1)"),
         ("--samples", {"type": at_least(1), "default": 20_000, "metavar": "N"},
          "random inputs (default 20000)"),
+        ("--points", {"metavar": "FILE"}, "three inputs, npy or npz: cut their triangle in MODEL"),
     ):  # fmt: skip
         parser.add_argument(flag, help=text, **settings)
     add_common(parser, out=None)
-    parser.set_defaults(run=_run_regions)
+    parser.set_defaults(run=_run_regions, default_of=parser.get_default)
 
 
 def size(text):
@@ -52,10 +59,17 @@ def size(text):
 
 
 def _run_regions(arguments):
+    if arguments.model is not None:
+        return run_saved(arguments)
+    if arguments.points is not None:
+        from ..validation import InputError
+
+        raise InputError("--points cuts a plane through a saved network; expected a MODEL too.")
     import numpy as np
 
     from .. import regions
 
+    arguments.input = arguments.input or (1, 3, 3)
     if arguments.out:
         check_out(arguments.out)
     sys.set_int_max_str_digits(0)  # counts of long signals have thousands of digits

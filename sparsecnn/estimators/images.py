@@ -87,6 +87,7 @@ def image_shape_of(X, layout, stated, source):
         If the two contradict each other.
     """
     if stated is None:
+        _refuse_channels_last(X, layout)
         return _with_channels(layout)
     if isinstance(stated, str):
         return _square(X.shape[1], layout, stated)
@@ -108,6 +109,17 @@ def image_shape_of(X, layout, stated, source):
             f"expected equal numbers. Correct {source}, or pass X as images."
         )
     return wanted
+
+
+def _refuse_channels_last(X, layout):
+    """A width of 1, 3 or 4 under many "channels" is a colour picture the wrong way round."""
+    if len(layout) == 3 and layout[2] in (1, 3, 4) and min(layout[:2]) > 4:
+        h, w, c = layout
+        raise InputError(
+            f"X has shape {(len(X), *layout)}, which looks like channels last; expected "
+            f"(n, channels, height, width). Pass X.transpose(0, 3, 1, 2), or, if these really are "
+            f"{h} channels of {w} x {c} pixels, image_shape={layout}."
+        )
 
 
 def _square(n_features, layout, word):

@@ -17,6 +17,7 @@ from .inequalities import conv_bounds, dense_bounds
 from .kernels import effective_dimension, hierarchical_kernels, learning_curve_exponent
 from .lines import LineSlice, line_slice
 from .one_layer import LayerArchitecture, architecture, layer
+from .per_layer import LayerRegions, NetworkRegions, by_layer
 from .redundancy import Redundancy, measure_redundancy
 from .result import RegionCount, TooLarge
 from .sampling import RegionSample, expected_in_disc, expected_on_interval, paper_network, sample
@@ -25,7 +26,9 @@ from .tropical import TropicalConv2D
 
 __all__ = [
     "LayerArchitecture",
+    "LayerRegions",
     "LineSlice",
+    "NetworkRegions",
     "Redundancy",
     "RegionCount",
     "RegionSample",
@@ -33,6 +36,7 @@ __all__ = [
     "TooLarge",
     "TropicalConv2D",
     "architecture",
+    "by_layer",
     "conv_bounds",
     "count",
     "dense_bounds",

@@ -192,7 +192,11 @@ class _Rebuilder(ast.NodeVisitor):
             self._refuse("contains a huge power", f"exponents up to {MAX_EXPONENT}")
         if base.is_zero and not exponent.is_positive:
             self._refuse("raises zero to a power that need not be positive", "a non-zero base")
-        return base**exponent
+        power = base**exponent
+        merged = power.as_base_exp()[1]  # (z**12)**12 is z**144
+        if merged.is_number and abs(merged) > MAX_EXPONENT:
+            self._refuse("contains a huge power", f"exponents up to {MAX_EXPONENT}")
+        return power
 
     def visit_Call(self, node):
         if not isinstance(node.func, ast.Name) or node.keywords:
@@ -243,6 +247,8 @@ class _Rebuilder(ast.NodeVisitor):
         value = self.visit(node)
         if not isinstance(value, sp.Expr):
             self._refuse("uses a condition as a number", "a number-valued part")
+        if value.is_number and value.is_finite and abs(value) > MAX_NUMBER:
+            self._refuse("contains a huge number", f"numbers up to {MAX_NUMBER:g}")
         return value
 
     def _condition(self, node):
