@@ -1,6 +1,7 @@
 """The proximal operators of the package's priors, from their own formulas."""
 
 import numpy as np
+import sympy as sp
 
 import sparsecnn as sc
 from sparsecnn.derivation import Derivation, Step
@@ -60,7 +61,8 @@ def chapter(sign=1):
             "stationarity on each piece, and at jumps the lower of two minima.",
             (repr(prior),),
             _minimises(prior, sign),
-            scalar_penalty(prior)[0].expression,
+            sp.Eq(sp.Symbol("phi"), scalar_penalty(prior)[0].expression, evaluate=False),
+            prior,
         )
         for prior in PRIORS
     ]
@@ -72,7 +74,11 @@ def chapter(sign=1):
             lambda: [_derivative(prior)() for prior in PRIORS],
         )
     )
-    return Derivation("The prox of each prior", tuple(steps))
+    source = (
+        "The proximal operator is Moreau's (1965); who found which closed form is said in the "
+        "docstrings of the priors. Stated and tested here; the atlas derives them."
+    )
+    return Derivation("The prox of each prior", tuple(steps), source=source)
 
 
 derivation = chapter()

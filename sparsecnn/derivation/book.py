@@ -21,6 +21,7 @@ from ..symbolic.evidence import Evidence
 from . import catalogue
 from .catalogue import card
 from .model import Verification
+from .notation import plain
 from .render import to_html, to_latex, to_markdown
 from .table import atlas
 
@@ -162,4 +163,4 @@ def write_book(folder, *, cache=True):
         (folder / name).write_text(text, encoding="utf-8")
     verdicts = {derivation.title: found.verdict for derivation, found in pairs}
     named = zip(rows, cards, strict=True)
-    return verdicts | {f"atlas, {r.section}: {c['title']}": c["verdict"] for r, c in named}
+    return verdicts | {f"atlas, {r.section}: {plain(c['title'])}": c["verdict"] for r, c in named}

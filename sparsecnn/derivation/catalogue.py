@@ -18,6 +18,7 @@ from ..symbolic.prox import ScalarProx, X
 from ..validation import InputError
 from . import pictures, render
 from .forward import derive
+from .notation import plain
 
 SECTIONS = {
     "forward": "Priors of one coefficient, and the activation each one implies",
