@@ -5,6 +5,7 @@ import sympy as sp
 
 import sparsecnn as sc
 from sparsecnn.derivation import Derivation, Step
+from sparsecnn.derivation.forward import domain
 from sparsecnn.derivation.named import scalar_penalty
 from sparsecnn.symbolic.evidence import brute_force, trials
 
@@ -30,6 +31,11 @@ def _claimed(prior, sign):
         return right if sign > 0 else 2 * x - right  # adds where it should subtract
 
     return prox
+
+
+def _penalty(prior):
+    penalty = scalar_penalty(prior)[0]
+    return [sp.Eq(sp.Symbol("phi"), penalty.expression, evaluate=False), *domain(penalty)]
 
 
 def _minimises(prior, sign):
@@ -61,7 +67,7 @@ def chapter(sign=1):
             "stationarity on each piece, and at jumps the lower of two minima.",
             (repr(prior),),
             _minimises(prior, sign),
-            sp.Eq(sp.Symbol("phi"), scalar_penalty(prior)[0].expression, evaluate=False),
+            _penalty(prior),
             prior,
         )
         for prior in PRIORS

@@ -63,13 +63,11 @@ class Atlas(tuple):
         lines = []
         for section, title in SECTIONS.items():
             lines += ["", title]
-            for row in self:
-                if row.section == section:
-                    what = row.activation if row.prior else row.penalty or "no elementary penalty"
-                    lines.append(
-                        f"  {row.key:<26}{row.prior or row.activation:<36} {what}".rstrip()
-                    )
-        return "\n".join(line.rstrip() for line in lines[1:])
+            for row in (row for row in self if row.section == section):
+                cells = (row.prior, row.activation) if row.prior else (row.activation, row.penalty)
+                name, what = (plain(in_math(text)) for text in cells)
+                lines.append(f"  {row.key:<27}{name:<36} {what}".rstrip())
+        return "\n".join(lines[1:])
 
     def to_markdown(self, keys=None):
         """A table of rows as Markdown: prior, penalty, prox as derived, and its name in a network.
@@ -225,7 +223,8 @@ def _forward_parts(row):
     curvature = next(s for s in derivation.steps if s.claim.startswith("The p") and not s.formula)
     prior = row.make_prior()
     conditions = " ".join([curvature.claim, _flags(prior.is_proper, prior.is_sparse)])
-    conditions += "".join(f"; {text}" for text in curvature.assumptions)
+    if curvature.assumptions:
+        conditions += f" Here {'; '.join(curvature.assumptions)}."
     entries = [
         ("penalty", "", derivation.steps[0].formula),
         ("prox", "", _solution(derivation)),

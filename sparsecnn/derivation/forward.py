@@ -119,11 +119,11 @@ def _bayes(penalty, values, noise):
         "depend on $z$ is dropped.",
         ("$x = Dz + n$ with Gaussian noise of variance $\\sigma^2$", "independent coefficients"),
         check,
-        [sp.Eq(sp.Symbol("phi"), penalty.expression, evaluate=False), *_domain(penalty)],
+        [sp.Eq(sp.Symbol("phi"), penalty.expression, evaluate=False), *domain(penalty)],
     )
 
 
-def _domain(penalty):
+def domain(penalty):
     """Where the penalty is finite, as relations."""
     low = [] if penalty.low == -sp.oo else [sp.Ge(Z, penalty.low, evaluate=False)]
     high = [] if penalty.high == sp.oo else [sp.Le(Z, penalty.high, evaluate=False)]

@@ -160,6 +160,8 @@ def _mathml(node):
             return f"<mroot>{_mathml(node[1])}{_mathml(node[2])}</mroot>"
         return f"<msqrt>{_mathml(node[1])}</msqrt>"
     text = html.escape(node[1])
+    if text == "\u2009":
+        return '<mspace width="0.3em"/>'
     if kind == "name":
         return f'<mi mathvariant="normal">{text}</mi>'
     if kind == "bar" or text in tuple("()[]{}⟨⟩‖"):

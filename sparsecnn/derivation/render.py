@@ -21,12 +21,12 @@ from .notation import MATH, inline_mathml, mathml, plain
 
 _ENTITY = re.compile(r"&(?!lt;|gt;|amp;|quot;|apos;)[A-Za-z]+;")
 _COLUMNS = 96
-#: SymPy prints a hyphen, and fences that browsers take for infix operators
-_MATHML_REPAIRS = {
-    "<mo>-</mo>": "<mo>&#x2212;</mo>",
-    "<mo>(</mo>": '<mo form="prefix">(</mo>',
-    "<mo>)</mo>": '<mo form="postfix">)</mo>',
-}
+#: in SymPy's MathML: fences that need not grow, and functions that need a little room before them
+_FENCE = '<mo stretchy="false" lspace="0" rspace="0">%s</mo>'
+_SHORT = re.compile(
+    r"<mo>\(</mo>((?:</?mrow>|<mi>[^<]*</mi>|<mn>[^<]*</mn>|<mo>[^()<]*</mo>)*)<mo>\)</mo>"
+)
+_FUNCTION = re.compile(r"(<mi>(?:log|sign|(?:arc)?(?:sin|cos|tan)h?)</mi>)")
 
 
 # -- formulas -------------------------------------------------------------------------------
@@ -59,19 +59,38 @@ def cases_of(solution):
 
 def formula_latex(formula):
     """LaTeX of a step's formula: an expression, a list of them, or a derived prox."""
-    if isinstance(formula, ScalarProx):
-        rows = [
-            f"{_implicit(value, _latex(value), 'z: ')} & "
-            + ("\\text{otherwise}" if condition is None else f"\\text{{if }} {_latex(condition)}")
-            for value, condition in cases_of(formula)
-        ]
-        if len(rows) == 1:
-            return "\\operatorname{prox}_\\varphi(x) = " + rows[0].split(" & ")[0]
-        body = " \\\\ ".join(rows)
-        return f"\\operatorname{{prox}}_\\varphi(x) = \\begin{{cases}} {body} \\end{{cases}}"
     if isinstance(formula, list | tuple):
         return ",\\quad ".join(_latex(f) for f in formula)
-    return _latex(formula)
+    if not isinstance(formula, ScalarProx):
+        return _latex(formula)
+    cases = cases_of(formula)
+    rows = [
+        f"{_root_latex(cases, k)}{_latex(value)} & "
+        + ("\\text{otherwise}" if condition is None else f"\\text{{if }} {_latex(condition)}")
+        for k, (value, condition) in enumerate(cases)
+    ]
+    if len(rows) == 1:
+        return "\\operatorname{prox}_\\varphi(x) = " + rows[0].split(" & ")[0]
+    body = " \\\\ ".join(rows)
+    return f"\\operatorname{{prox}}_\\varphi(x) = \\begin{{cases}} {body} \\end{{cases}}"
+
+
+def _root_latex(cases, k):
+    """What stands before the equation of an implicit branch: which of its roots is meant."""
+    value = cases[k][0]
+    if not isinstance(value, sp.Eq):
+        return ""
+    sign = "\\operatorname{sign}(x)\\," if value.rhs.has(sp.Abs) else ""
+    which = _which_root(cases, k)
+    which = f"\\text{{{which}}}\\ " if which else ""
+    return f"{sign}z,\\ z\\ \\text{{the}}\\ {which}\\text{{root}}\\ \\text{{of}}\\ "
+
+
+def _which_root(cases, k):
+    """Beyond a dead zone or a jump the greatest; below a jump on the same curve the least."""
+    if k and k + 1 == len(cases):
+        return "greatest"
+    return "least" if any(value == cases[k][0] for value, _ in cases[k + 1 :]) else ""
 
 
 def _latex(expression):
@@ -82,30 +101,38 @@ def formula_text(formula):
     """A step's formula over several lines of Unicode."""
     if isinstance(formula, list | tuple):
         return "\n\n".join(formula_text(f) for f in formula)
-    if isinstance(formula, ScalarProx):
-        rows = [(in_greek(v), True if c is None else in_greek(c)) for v, c in cases_of(formula)]
-        value = rows[0][0] if len(rows) == 1 else sp.Piecewise(*rows, evaluate=False)
-        if not isinstance(value, sp.Eq):
-            value = sp.Eq(sp.Function("prox")(sp.Symbol("x", real=True)), value, evaluate=False)
-        return formula_text(value)
-    return sp.pretty(_folded(in_greek(formula)), use_unicode=True, num_columns=_COLUMNS)
-
-
-def _implicit(value, shown, prefix):
-    return prefix + shown if isinstance(value, sp.Eq) else shown
+    if not isinstance(formula, ScalarProx):
+        return sp.pretty(_folded(in_greek(formula)), use_unicode=True, num_columns=_COLUMNS)
+    left, cases = sp.Function("prox")(sp.Symbol("x", real=True)), cases_of(formula)
+    rows, where, n_roots = [], {}, sum(isinstance(v, sp.Eq) for v, _ in cases)
+    for k, (value, condition) in enumerate(cases):
+        if isinstance(value, sp.Eq):
+            z = sp.Symbol("z" if n_roots == 1 else f"z_{k + 1}")
+            where.setdefault(value, []).append((sp.pretty(z), _which_root(cases, k)))
+            value = sp.sign(left.args[0]) * z if value.rhs.has(sp.Abs) else z
+        rows.append((value, True if condition is None else condition))
+    value = rows[0][0] if len(rows) == 1 else sp.Piecewise(*rows, evaluate=False)
+    parts = [formula_text(sp.Eq(left, value, evaluate=False))]
+    for equation, names in where.items():
+        meant = ", ".join(f"{name} is the {which} root".replace("  ", " ") for name, which in names)
+        parts += [f"where {meant} of", formula_text(equation)]
+    return "\n\n".join(parts)
 
 
 def formula_mathml(formula):
     """Presentation MathML of a step's formula."""
-    if isinstance(formula, ScalarProx):
-        rows = "".join(
-            f"<mtr><mtd>{_mathml(value)}</mtd><mtd>{_condition_mathml(condition)}</mtd></mtr>"
-            for value, condition in cases_of(formula)
-        )
-        return _math(mathml("\\mathrm{prox}_\\varphi(x) =") + _cases(rows))
     if isinstance(formula, list | tuple):
         return _math("<mo>,</mo><mspace width='1em'/>".join(_mathml(f) for f in formula))
-    return _math(_mathml(formula))
+    if not isinstance(formula, ScalarProx):
+        return _math(_mathml(formula))
+    cases = cases_of(formula)
+    values = [mathml(_root_latex(cases, k)) + _mathml(v) for k, (v, _) in enumerate(cases)]
+    rows = "".join(
+        f"<mtr><mtd>{value}</mtd><mtd>{_condition_mathml(condition)}</mtd></mtr>"
+        for value, (_, condition) in zip(values, cases, strict=True)
+    )
+    shown = values[0] if len(cases) == 1 else _cases(rows)
+    return _math(mathml("\\mathrm{prox}_\\varphi(x) =") + shown)
 
 
 def _math(inner):
@@ -143,8 +170,9 @@ def _mathml(expression):
     if isinstance(folded, sp.Piecewise):
         return _mathml(folded)
     text = sp.mathml(in_greek(expression), printer="presentation")
-    for old, new in _MATHML_REPAIRS.items():
-        text = text.replace(old, new)
+    text = text.replace("<mo>-</mo>", "<mo>&#x2212;</mo>")
+    text = _FUNCTION.sub(r'<mspace width="0.17em"/>\1', text)
+    text = _SHORT.sub(rf"{_FENCE % '('}\1{_FENCE % ')'}", text)
     return _ENTITY.sub(lambda m: html.unescape(m.group()), text)  # XML knows only five names
 
 
@@ -154,8 +182,10 @@ def _folded(expression):
         return expression.func(*map(_folded, expression.args), evaluate=False)
     if not expression.has(sp.Piecewise):
         return expression
-    rows = [(value, _turned(c)) for value, c in sp.piecewise_fold(expression).args]
-    return sp.Piecewise(*rows, evaluate=False)
+    folded = sp.piecewise_fold(expression)
+    if not isinstance(folded, sp.Piecewise):
+        return folded
+    return sp.Piecewise(*((value, _turned(c)) for value, c in folded.args), evaluate=False)
 
 
 def _turned(condition):
@@ -304,7 +334,7 @@ border-radius:1rem;color:#fff;background:#6b7480;vertical-align:middle;white-spa
 nav ol{columns:16rem;padding-left:1.4rem}nav li{margin:.15rem 0}
 dl{display:grid;grid-template-columns:minmax(5.5rem,auto) 1fr;gap:.3rem 1rem;margin:.6rem 0}
 dt{color:#5a6478}dd{margin:0;min-width:0}dd .formula{margin:0;text-align:left}
-dd math{display:inline math;math-style:normal}
+dd .formula math{display:inline math;math-style:normal}
 details>summary{cursor:pointer;color:#1f5fb4;font-size:.9rem}
 mtd{text-align:left;padding:.15rem .5rem}
 @media(max-width:36rem){dl{grid-template-columns:1fr}dd{margin-bottom:.4rem}
