@@ -56,3 +56,6 @@ ARCCOS = 1e-7
 
 #: central differences of a piecewise-linear function with step 1e-6: rounding 1e-16 / 1e-6
 PIECEWISE_SLOPE = 1e-8
+
+#: where a picture's jump or dead zone ends: a sixtieth or less, halved twenty times
+BISECTED = 1e-7

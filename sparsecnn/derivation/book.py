@@ -135,11 +135,19 @@ def _cached(content, compute, usable):
     return found
 
 
-def write_book(folder, *, cache=True):
+def write_book(folder, *, cache=True, rows=None):
     """Write the chapters and the atlas into ``folder``, verified.
 
     ``book.html`` and ``atlas.html``, self-contained; ``book.tex``, both in one document; a
     Markdown file a chapter.
+
+    Parameters
+    ----------
+    folder : str or Path
+    cache : bool
+        Whether to read and keep what was computed.
+    rows : sequence of AtlasRow, optional
+        Of the atlas; default all.
 
     Returns
     -------
@@ -148,7 +156,7 @@ def write_book(folder, *, cache=True):
     """
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    modules, rows = chapters(), atlas()
+    modules, rows = chapters(), atlas() if rows is None else rows
     pairs = [(m.derivation, verified(m.derivation, cache=cache)) for m in modules]
     cards = atlas_cards(rows, cache=cache)
     title = "Sparse coding and the networks it implies"
