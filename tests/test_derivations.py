@@ -1,9 +1,11 @@
 """The chapters: every step holds, one planted sign is refuted, and the book renders."""
 
 # ruff: noqa: RUF001 - Greek letters and mathematical signs are meant
+import io
 import json
 import shutil
 import subprocess
+import sys
 from xml.etree import ElementTree
 
 import pytest
@@ -184,6 +186,19 @@ def test_sparsecnn_derive_without_a_row_lists_them(capsys):
         assert f"  {row.key} " in out, row.key
     code, out = _run(capsys, "derive", "--json")
     assert [row["key"] for row in json.loads(out)] == [row.key for row in sc.atlas()]
+
+
+def test_a_terminal_without_greek_letters_still_shows_the_derivation(monkeypatch):
+    stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", stream)
+    assert cli.main(["derive", "laplace"]) == 0
+    stream.flush()
+    assert b"CONFIRMED" in stream.buffer.getvalue()
+
+
+def test_derive_without_a_row_writes_no_file(capsys, tmp_path):
+    assert _run(capsys, "derive", "--out", str(tmp_path / "page.html"))[0] == 1
+    assert not list(tmp_path.glob("*.html"))
 
 
 # -- the cache ------------------------------------------------------------------------------

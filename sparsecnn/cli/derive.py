@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 from .arguments import (
@@ -41,15 +42,18 @@ def add_derive(commands):
 def _run_derive(arguments):
     from ..derivation import atlas, book, derive
     from ..derivation.render import write_page
+    from ..validation import InputError
 
     if arguments.book:
         folder = arguments.out or "book"
         found = book.write_book(folder)
         text = "\n".join(f"{verdict:<10} {title}" for title, verdict in found.items())
-        print(json.dumps(found, indent=2) if arguments.json else f"{text}\nbook: {folder}")
+        _say(json.dumps(found, indent=2) if arguments.json else f"{text}\nbook: {folder}")
         return EXIT_OK if {*found.values()} <= {"PROVED", "CONFIRMED"} else EXIT_INPUT
     if arguments.prior is None:
-        print(json.dumps([r.to_dict() for r in atlas()], indent=2) if arguments.json else _rows())
+        if arguments.out is not None:
+            raise InputError("--out needs a row or a formula to derive, or --book.")
+        _say(json.dumps([r.to_dict() for r in atlas()], indent=2) if arguments.json else _rows())
         return EXIT_OK
     if arguments.out is not None:
         check_out(arguments.out)
@@ -58,12 +62,16 @@ def _run_derive(arguments):
         arguments.prior, arguments.dictionary, arguments.noise, arguments.estimator, **support
     )
     verification = book.verified(derivation)
-    print(
-        json.dumps(verification.to_dict(), indent=2) if arguments.json else verification.summary()
-    )
+    _say(json.dumps(verification.to_dict(), indent=2) if arguments.json else verification.summary())
     if arguments.out is not None:
         write_page(derivation, verification, arguments.out)
     return EXIT_OK if verification.passed else EXIT_INPUT
+
+
+def _say(text):
+    """Print; where a terminal lacks Greek letters, a question mark stands for each."""
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    print(text.encode(encoding, "replace").decode(encoding))
 
 
 def _rows():

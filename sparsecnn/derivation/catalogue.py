@@ -39,6 +39,10 @@ _COUPLED = {
     "group_laplace": ("GroupLaplace(lam, groups)", "feature maps that live and die together"),
     "top_k": ("TopK(k)", "the k largest stay, the others are silenced"),
 }
+_PARAMETRIC = (
+    "$\\varphi(\\sigma(x)) = x\\sigma(x) - \\int_0^x \\sigma - \\tfrac12\\sigma(x)^2$, $\\sigma$ the "
+    "activation: no elementary form"
+)
 _YEAR = re.compile(r"\b(1[89]|20)\d\d\b")
 
 
@@ -274,7 +278,8 @@ def _backward_parts(row):
     entries = [("activation", "", _parsed(row.activation, row, X)), ("verdict", found.reason, None)]
     if found.is_prox:
         penalty = _parsed(row.penalty, row, Z)
-        entries.append(("penalty", "" if penalty is not None else str(found.penalty), penalty))
+        stated = _PARAMETRIC if "sigma(x)" in str(found.penalty) else str(found.penalty)
+        entries.append(("penalty", "" if penalty is not None else stated, penalty))
         convex = "Convex." if found.convex else "Not convex."
         entries.append(("conditions", f"{convex} {_flags(found.proper, found.sparse)}", None))
     if found.witness:
@@ -292,9 +297,11 @@ def _parsed(text, row, variable):
     """A formula of the atlas as a SymPy object, or None where it is a name."""
     symbols = {n: sp.Symbol(n, real=True) for n in row.parameters} | {variable.name: variable}
     try:
-        return parse(text, symbols)
+        found = parse(text, symbols)
     except InputError:
         return None
+    long = [n for n in found.atoms(sp.Rational) if n.q > 10**6]  # decimals, read exactly
+    return found.xreplace({n: sp.Float(n, 6) for n in long})
 
 
 _PARTS = {

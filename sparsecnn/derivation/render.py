@@ -170,7 +170,7 @@ def _mathml(expression):
     if isinstance(folded, sp.Piecewise):
         return _mathml(folded)
     text = sp.mathml(in_greek(expression), printer="presentation")
-    text = text.replace("<mo>-</mo>", "<mo>&#x2212;</mo>")
+    text = text.replace("<mo>-</mo>", "<mo>&#x2212;</mo>").replace("<mn>-", "<mn>&#x2212;")
     text = _FUNCTION.sub(r'<mspace width="0.17em"/>\1', text)
     text = _SHORT.sub(rf"{_FENCE % '('}\1{_FENCE % ')'}", text)
     return _ENTITY.sub(lambda m: html.unescape(m.group()), text)  # XML knows only five names
