@@ -17,7 +17,8 @@ from ..symbolic.penalty import Z
 from ..symbolic.prox import ScalarProx, X
 from ..validation import InputError
 from . import pictures, render
-from .forward import derive
+from .forward import derive, domain
+from .named import scalar_penalty
 from .notation import plain
 
 SECTIONS = {
@@ -40,8 +41,8 @@ _COUPLED = {
     "top_k": ("TopK(k)", "the k largest stay, the others are silenced"),
 }
 _PARAMETRIC = (
-    "$\\varphi(\\sigma(x)) = x\\sigma(x) - \\int_0^x \\sigma - \\tfrac12\\sigma(x)^2$, $\\sigma$ the "
-    "activation: no elementary form"
+    "no elementary form: $\\varphi(\\sigma(x)) = x\\sigma(x) - \\int_0^x \\sigma - "
+    "\\tfrac12\\sigma(x)^2$, $\\sigma$ the activation"
 )
 _YEAR = re.compile(r"\b(1[89]|20)\d\d\b")
 
@@ -277,9 +278,9 @@ def _backward_parts(row):
     found = row.explanation()
     entries = [("activation", "", _parsed(row.activation, row, X)), ("verdict", found.reason, None)]
     if found.is_prox:
-        penalty = _parsed(row.penalty, row, Z)
+        formula = _penalty_formula(row, found.prior)
         stated = _PARAMETRIC if "sigma(x)" in str(found.penalty) else str(found.penalty)
-        entries.append(("penalty", "" if penalty is not None else stated, penalty))
+        entries.append(("penalty", "" if formula is not None else stated, formula))
         convex = "Convex." if found.convex else "Not convex."
         entries.append(("conditions", f"{convex} {_flags(found.proper, found.sparse)}", None))
     if found.witness:
@@ -291,6 +292,15 @@ def _backward_parts(row):
     drawable = found.is_prox and found.prior is not None and found.prior.is_separable
     picture = pictures.figure_html(pictures.curves(found.prior), row.key) if drawable else ""
     return [e for e in entries if e[1] or e[2] is not None], picture, ""
+
+
+def _penalty_formula(row, prior):
+    """The penalty of an activation and where it is finite, or None where it has no formula."""
+    if prior is None or not prior.formula:
+        return None
+    phi = _parsed(row.penalty or prior.formula, row, Z)
+    equation = sp.Eq(sp.Symbol("phi"), phi, evaluate=False)
+    return [equation, *domain(scalar_penalty(prior)[0])]
 
 
 def _parsed(text, row, variable):
