@@ -19,6 +19,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 import sparsecnn as sc
+from sparsecnn import plots
+from sparsecnn.derivation.pictures import curves
 
 REACH = 3.0
 KEYS = (
@@ -47,7 +49,8 @@ def prior_of(row):
 # %% [markdown]
 # ## What is measured
 #
-# The dead zone is read off the prox; the excess compares it with every point of a fine grid.
+# The dead zone is read off the prox, its ends by bisection; the excess compares the prox with every
+# point of a fine grid.
 
 
 # %%
@@ -56,15 +59,12 @@ def measure(row):
     prior = prior_of(row)
     x = np.linspace(-REACH, REACH, 1201)
     z = prior.prox(x)
-    zeros = x[z == 0]
     grid = np.linspace(-REACH - 1, REACH + 1, 4001)
     penalty = prior.value(grid)
     objective = 0.5 * (x - z) ** 2 + prior.value(z)
     best = (0.5 * (x[:, None] - grid) ** 2 + penalty).min(axis=1)
     return {
-        "x": x,
-        "z": z,
-        "dead": (zeros.min(), zeros.max()) if zeros.size > 1 else None,
+        "dead": curves(prior).dead,
         "excess": float((objective - best).max()),
         "is_convex": prior.is_convex,
         "is_sparse": prior.is_sparse,
@@ -74,38 +74,20 @@ def measure(row):
 # %% [markdown]
 # ## The figure
 #
-# One panel a prior. Grey: the prior's density, up to scale. Orange: its penalty. Blue: the prox.
-# The band is the dead zone.
+# One panel a prior. Grey, along the bottom: the prior's density, up to scale. Orange: its penalty.
+# Blue: the prox; dotted: the identity. The band is the dead zone; a jump is a gap, a point mass a
+# dot. `sparsecnn derive --book` draws the same, larger, for every row of the atlas.
+
 
 # %%
-BLUE, ORANGE, GREY, BAND, INK = "#0072b2", "#d55e00", "#9aa3b0", "#fbe3d3", "#22272e"
-
-
-def draw(found):
-    figure = Figure(figsize=(8, 6.4), layout="constrained")
-    for ax, (key, row) in zip(figure.subplots(3, 4).flat, rows().items(), strict=True):
-        draw_row(ax, row, found[key])
+def draw():
+    figure = Figure(figsize=(8, 6.6), layout="constrained")
+    for ax, row in zip(figure.subplots(3, 4).flat, rows().values(), strict=True):
+        title = row.prior if len(row.prior) < 24 else row.prior.split(",")[0]
+        plots.plot_derivation(prior_of(row), ax, title=title)
+        ax.tick_params(labelsize=7)
+        ax.grid(False)
     return figure
-
-
-def draw_row(ax, row, numbers):
-    z = np.linspace(-REACH, REACH, 1201)
-    penalty = prior_of(row).value(z)
-    inside = np.isfinite(penalty)
-    density = np.exp(-np.where(inside, penalty, np.inf) + penalty[inside].min())
-    if numbers["dead"]:
-        ax.axvspan(*np.clip(numbers["dead"], -REACH, REACH), color=BAND, lw=0)
-    ax.fill_between(z, -REACH, -REACH + density, color=GREY, alpha=0.45, lw=0)
-    ax.plot(z[inside], penalty[inside], color=ORANGE, lw=1.2)
-    x, y = numbers["x"], numbers["z"].copy()
-    y[np.flatnonzero(np.abs(np.diff(y)) > 0.1)] = np.nan  # a jump is a gap, not a line
-    ax.plot(x, y, color=BLUE, lw=1.6)
-    ax.set_xlim(-REACH, REACH)
-    ax.set_ylim(-REACH, REACH)
-    ax.set_title(row.prior, fontsize=8.5, color=INK)
-    ax.tick_params(labelsize=7)
-    ax.set_aspect("equal")
-    ax.spines[["top", "right"]].set_visible(False)
 
 
 # %% [markdown]
@@ -122,13 +104,12 @@ def main(out="."):
         dead = "none"
         if numbers["dead"]:
             low, high = numbers["dead"]
-            left = "-inf" if low <= -REACH else f"{low:.2f}"
-            dead = f"[{left}, {high:.2f}]"
+            dead = f"[{low:.2f}, {high:.2f}]"
         convex = "yes" if numbers["is_convex"] else "no"
         print(f"  {row.prior:<34}{convex:<8}{dead:<18}{max(numbers['excess'], 0):.1e}")
     print("\nHeavy tails give no dead zone; a kink or a point mass at zero does.")
     path = Path(out) / "activations.png"
-    draw(found).savefig(path, dpi=200)
+    draw().savefig(path, dpi=200)
     print(f"figure: {path}")
     return found
 

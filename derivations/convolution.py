@@ -92,13 +92,20 @@ def chapter(sign=1):
             "On a periodic grid orthonormality needs $K \\leq C s^2$; with valid padding at "
             "stride 1 it needs $K \\leq C$ once the image has at least $2k - 1$ pixels along "
             "each side; tiny images can be exact.",
-            "there cannot be more orthonormal atoms than pixels; and every overlap that occurs "
-            "must vanish.",
+            "there cannot be more orthonormal atoms than pixels; and where every shift of one "
+            "filter against another occurs, the $K$ filters' responses must be orthonormal in the "
+            "$C$ channels at each frequency.",
             ("$K$ filters of size $k$, $C$ channels, stride $s$",),
             counting,
         ),
     )
-    return Derivation("Convolution", steps)
+    source = (
+        "That the model with one rate for each coefficient gives the transformation of a "
+        "convolutional network is stated in the abstract of Bowren 2021 (its body was not at "
+        "hand). When shifted copies are orthonormal, and when they cannot be, is derived and "
+        "measured here."
+    )
+    return Derivation("Convolution", steps, source=source)
 
 
 derivation = chapter()

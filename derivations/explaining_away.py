@@ -63,7 +63,7 @@ def chapter(sign=1):
             exact,
         ),
         Step(
-            "The second atom stays off.",
+            "At that code the second atom stays off.",
             "its gradient $\\rho(1 - \\lambda) - \\rho + \\lambda = \\lambda(1 - \\rho)$ is "
             "positive.",
             (),
@@ -77,7 +77,11 @@ def chapter(sign=1):
             iterating,
         ),
     )
-    return Derivation("Explaining away", steps)
+    source = (
+        "An example made here. A stronger nonlinear transformation than one threshold is proposed "
+        "in the abstract of Bowren 2021 (its body was not at hand)."
+    )
+    return Derivation("Explaining away", steps, source=source)
 
 
 derivation = chapter()

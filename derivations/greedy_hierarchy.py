@@ -81,13 +81,19 @@ def chapter(sign=1):
         Step(
             "Joint inference, $z^l = \\mathrm{ReLU}(\\tfrac12"
             "[D_l^T z^{l-1} + D_{l+1} z^{l+1} - \\lambda^l])$, "
-            "has a top-down term and never more energy.",
-            "block coordinate descent on the sum of both energies, started at the greedy code.",
+            "has a top-down term and never more energy; the top level keeps its own code.",
+            "block coordinate descent on the sum of the energies, started at the greedy code: "
+            "$z^l$ stands in two of them, so its square has weight $2 \\cdot \\tfrac12$.",
             ("orthonormal levels",),
             joint,
         ),
     )
-    return Derivation("The greedy hierarchy", steps)
+    source = (
+        "A hierarchy of such models is stated in the abstract of Bowren 2021 (its body was not at "
+        "hand). That its forward pass is greedy inference, the telescoping energy and the joint "
+        "inference are derived here."
+    )
+    return Derivation("The greedy hierarchy", steps, source=source)
 
 
 derivation = chapter()

@@ -52,10 +52,10 @@ def chapter(sign=1):
             weights, towards = rng.standard_normal((2, 3, 6))
 
             def loss(w):
-                return -_log_softmax(codes @ w.T)[np.arange(4), labels].mean()
+                return -_log_softmax(codes @ w.T)[np.arange(4), labels].sum()
 
             chances = np.exp(_log_softmax(codes @ weights.T))
-            claimed = (chances - sign * np.eye(3)[labels]).T @ codes / 4
+            claimed = (chances - sign * np.eye(3)[labels]).T @ codes
             h = 1e-6
             slope = (loss(weights + h * towards) - loss(weights - h * towards)) / (2 * h)
             along = float((claimed * towards).sum())
@@ -67,7 +67,7 @@ def chapter(sign=1):
         Step(
             "With two classes the softmax of two logits is the logistic function of their "
             "difference.",
-            "divide by the larger exponential.",
+            "divide numerator and denominator by the numerator.",
             (),
             binary,
         ),
@@ -85,7 +85,12 @@ def chapter(sign=1):
             gradient,
         ),
     )
-    return Derivation("The logistic readout", steps)
+    source = (
+        "Logistic regression on top of the hierarchy, as a complete convolutional network without "
+        "pooling and normalisation, is stated in the abstract of Bowren 2021 (its body was not at "
+        "hand); the formulas are reconstructed here."
+    )
+    return Derivation("The logistic readout", steps, source=source)
 
 
 derivation = chapter()

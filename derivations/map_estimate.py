@@ -59,15 +59,19 @@ def chapter(sign=1):
             "For a Laplace prior, $-\\sigma^2 \\log p(z|x)$ is $\\tfrac12(x-z)^2 + \\lambda|z|$ "
             "up to a constant, $\\lambda = \\sigma^2/\\beta$.",
             "Bayes: add the logarithms of the Gaussian likelihood and of the prior.",
-            ("Gaussian noise", "prior scale $\\beta$"),
+            (
+                "one coefficient, $D = 1$",
+                "Gaussian noise of variance $\\sigma^2$",
+                "prior scale $\\beta$",
+            ),
             laplace,
-            energy,
+            sp.Eq(sp.Symbol("E"), energy, evaluate=False),
         ),
         Step(
             "The package's energy is minus the logarithm of the posterior, with one rate "
             "$\\lambda_i = \\sigma^2/\\theta_i$ for each coefficient.",
             "independent exponential priors of means $\\theta_i$: the logarithms add.",
-            ("$z \\geq 0$",),
+            ("$z \\geq 0$", "Gaussian noise of variance $\\sigma^2$"),
             package,
         ),
         Step(
@@ -77,7 +81,11 @@ def chapter(sign=1):
             scalar,
         ),
     )
-    return Derivation("The MAP estimate", steps, energy)
+    source = (
+        "The model is that of sparse coding (Olshausen and Field 1996), from which Bowren 2021 "
+        "starts; these steps are derived here."
+    )
+    return Derivation("The MAP estimate", steps, energy, source=source)
 
 
 derivation = chapter()

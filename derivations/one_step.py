@@ -87,7 +87,8 @@ def chapter(sign=1):
         Step(
             "If $\\mu$ is the least eigenvalue of $G = D^T D$, the layer is within "
             "$\\|r\\|/\\mu$ of the code, $r$ its Kuhn-Tucker residual.",
-            "the energy is $\\mu$-strongly convex.",
+            "the energy is $\\mu$-strongly convex; $r_i = ((G - I)z)_i$ where $z_i > 0$, and "
+            "elsewhere the negative part of $g_i = (Gz - b + \\lambda)_i$.",
             ("unit atoms, $\\mu > 0$", "exponential prior"),
             a_posteriori,
         ),
@@ -100,7 +101,12 @@ def chapter(sign=1):
             calibrated,
         ),
     )
-    return Derivation("One step", steps)
+    source = (
+        "The rate is Beck and Teboulle's (2009). That a threshold of projections is a first step "
+        "of sparse coding is in Denil and de Freitas (2012, abstract); the bound on the distance "
+        "and the rescaling are derived here."
+    )
+    return Derivation("One step", steps, source=source)
 
 
 derivation = chapter()

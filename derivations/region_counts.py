@@ -209,8 +209,8 @@ def chapter(sign=1):
     """The chapter; ``sign=-1`` adds the two products of filters where they cancel."""
     steps = (
         Step(
-            "Hyperplanes cut space into $\\sum_B (-1)^{\\#B - \\mathrm{rank} B}$ regions, over "
-            "the subsets $B$ with a common point.",
+            "Hyperplanes cut space into $\\sum_B (-1)^{|B| - \\rho(B)}$ regions, over the subsets "
+            "$B$ with a common point; $\\rho(B)$ is the rank of their normals.",
             "Zaslavsky's theorem in Whitney's form: deleting and restricting to one hyperplane "
             "both sides obey $r(A) = r(A \\setminus H) + r(A^H)$.",
             ("distinct hyperplanes",),
@@ -274,7 +274,13 @@ def chapter(sign=1):
             lambda: list(_one_less()),
         ),
     )
-    return Derivation("Counting linear regions", steps)
+    source = (
+        "The one-layer formula is theorem 2 of Xiong, Huang, Yu, Liu, Zhu and Shao 2020, known "
+        "from a reader's notes of it, and Whitney's sum is quoted there from Stanley. That the "
+        "formula is only an upper bound for filters shared in two dimensions, and both smallest "
+        "cases, are derived here."
+    )
+    return Derivation("Counting linear regions", steps, source=source)
 
 
 derivation = chapter()

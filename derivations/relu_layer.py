@@ -24,9 +24,9 @@ def chapter(sign=1):
         return trials(trial, 20, tolerance=1e-12, what="the layer's output has no duality gap")
 
     def improper():
-        proper, not_proper = sc.Exponential([0.2, 0.5]), sc.Exponential([0.2, -0.5])
-        holds = proper.is_proper and not not_proper.is_proper
-        detail = "is_proper is True for rates (0.2, 0.5) and False for (0.2, -0.5)"
+        others = [sc.Exponential([0.2, -0.5]), sc.Exponential([0.2, 0.0]), sc.NonNegative()]
+        holds = sc.Exponential([0.2, 0.5]).is_proper and not any(p.is_proper for p in others)
+        detail = "is_proper is True for rates (0.2, 0.5), False for (0.2, -0.5), (0.2, 0), and 0"
         return Evidence("numeric", CONFIRMED if holds else REFUTED, detail)
 
     def kkt():
@@ -62,18 +62,22 @@ def chapter(sign=1):
             "$\\max(b - \\lambda, 0)$.",
             ("orthonormal atoms", "rates of any sign"),
             layer,
+            prior=sc.Exponential(0.7),
         ),
         Step(
-            "A positive bias is a negative rate: not a density.",
-            "$e^{-\\lambda z/\\sigma^2}$ grows with $z$ if $\\lambda < 0$.",
+            "A positive bias is a negative rate, and such a prior is no density; nor is one "
+            "without a bias.",
+            "$e^{-\\lambda z/\\sigma^2}$ on $z \\geq 0$ has a finite integral only if "
+            "$\\lambda > 0$.",
             (),
             improper,
         ),
         Step(
             "For any atoms the layer is the code iff $v_i = 0$ where active and $g_i \\geq 0$ "
             "elsewhere, with $v = (G - I)z$ and $g = Gz - b + \\lambda$.",
-            "these are the Kuhn-Tucker conditions: only active atoms need to be orthogonal.",
-            ("unit atoms",),
+            "these are the Kuhn-Tucker conditions, and $g_i = v_i$ where active: there the "
+            "overlaps with the other active atoms, weighted by the code, must cancel.",
+            ("unit atoms", "active: $z_i > 0$"),
             kkt,
         ),
         Step(
@@ -83,7 +87,12 @@ def chapter(sign=1):
             stable,
         ),
     )
-    return Derivation("The ReLU layer", steps)
+    source = (
+        "One parameter of an exponential prior for each coefficient, read as the layer's bias, is "
+        "stated in the abstract of Bowren 2021 (its body was not at hand). Negative rates, the "
+        "certificate for any atoms and the Lipschitz constant are derived here."
+    )
+    return Derivation("The ReLU layer", steps, source=source)
 
 
 derivation = chapter()

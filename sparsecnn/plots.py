@@ -14,6 +14,7 @@ from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
+from .derivation import pictures
 from .validation import InputError, InputTypeError, as_integer
 
 #: Okabe & Ito's colours that stay apart for colour-blind readers, from one step to the exact code.
@@ -30,6 +31,8 @@ _SIGNED = LinearSegmentedColormap.from_list(
 _GREY = LinearSegmentedColormap.from_list("grey", ["#000000", "#ffffff"]).with_extremes(
     bad="#dde5ed"
 )
+#: a prior's curves, as on the pages of derivations
+_CURVES = {"prior": "#5b6b84", "penalty": _DIAL[0], "prox": _DIAL[3], "slope": _DIAL[3]}
 #: Gaps below this are rounding: float64 certificates resolve no less.
 _LEAST_GAP = 1e-17
 #: Code errors are measured against codes of relative gap 1e-6, which are themselves about 1e-3 off.
@@ -55,6 +58,67 @@ def plot_comparison(comparison):
     plot_gaps(comparison, 1, ax=left)
     (plot_accuracy if comparison.readouts else plot_code_errors)(comparison, ax=right)
     return figure
+
+
+def plot_derivation(derivation, axes=None, *, title=""):
+    """A prior, its penalty, its prox with the identity dotted, and its slope; dead zones shaded.
+
+    Parameters
+    ----------
+    derivation : Derivation or Prior
+        Of single coefficients.
+    axes : matplotlib Axes or sequence of four of them, optional
+        Default: a figure of its own. On one axes all are drawn over each other: the prior grey
+        along the bottom, the penalty, the prox.
+    title : str
+        Above the first panel.
+
+    Returns
+    -------
+    list of matplotlib.axes.Axes
+        A jump is a gap, a point mass a dot.
+    """
+    found = pictures.curves(derivation)
+    panels = pictures.panels(found, title)
+    if isinstance(axes, Axes):
+        return [_overlaid(axes, found, title)]
+    axes = list(_figure(8.6, 2.4).subplots(1, 4)) if axes is None else list(axes)
+    if len(axes) != len(panels) or not all(isinstance(ax, Axes) for ax in axes):
+        raise InputTypeError(f"axes is {axes!r}; expected matplotlib Axes, one or four of them.")
+    for ax, panel in zip(axes, panels, strict=True):
+        _dress(ax, panel.heading, panel.below, "")
+        ax.set(xlim=panel.box[:2], ylim=panel.box[2:])
+        _curve(ax, panel)
+        if panel.kind == "prox":
+            ax.axline((0, 0), slope=1, color=_FAINT, lw=0.8, ls=":")
+    if title:
+        axes[0].set_title(f"{title}: {panels[0].heading}", fontsize=_TITLE, color=_INK, loc="left")
+    return axes
+
+
+def _curve(ax, panel, base=0.0):
+    """A panel's curve, dots and dead zone, lifted by ``base``."""
+    colour = _CURVES[panel.kind]
+    if panel.dead is not None:
+        ax.axvspan(*np.clip(panel.dead, *panel.box[:2]), color=_DIAL[1], alpha=0.22, lw=0)
+    if panel.kind == "prior":
+        ax.fill_between(panel.x, base, base + panel.y, color=colour, alpha=0.35, lw=0)
+    ax.plot(panel.x, base + panel.y, color=colour, lw=1.6, clip_on=True)
+    for x, y in panel.dots:
+        ax.plot([x], [base + y], "o", color=colour, ms=4, clip_on=False)
+
+
+def _overlaid(ax, found, title):
+    """Prior, penalty and prox in one panel, whose axis of codes is as long as that of inputs."""
+    reach = found.reach
+    prior, penalty, prox, _ = pictures.panels(found, title)
+    _dress(ax, title, "", "")
+    ax.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
+    _curve(ax, prior, base=-reach)
+    _curve(ax, penalty)
+    _curve(ax, prox)
+    ax.axline((0, 0), slope=1, color=_FAINT, lw=0.8, ls=":")
+    return ax
 
 
 def plot_atoms(dictionary, ax=None, *, below=(), n_atoms=100):

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 import sparsecnn as sc
 from sparsecnn import comparison, plots
+from sparsecnn.derivation import pictures
 
 RNG = np.random.default_rng(0)
 
@@ -223,3 +224,82 @@ def test_accuracies_carry_one_standard_error(result):
     spread = np.sqrt(accuracy * (1 - accuracy) / len(result.gaps[1, "exact"]))
     assert heights.max() == pytest.approx(100 * (accuracy + spread).max())
     assert heights.min() == pytest.approx(100 * (accuracy - spread).min())
+
+
+# -- priors -----------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("key", "dead", "jumps"),
+    [
+        ("laplace", (-0.7, 0.7), ()),
+        ("exponential", (-np.inf, 0.7), ()),
+        ("uniform", None, ()),
+        ("student_t", None, ()),
+        ("l0", (-np.sqrt(0.8), np.sqrt(0.8)), (-np.sqrt(0.8), np.sqrt(0.8))),
+        ("l_half", (-1.5 * 0.6 ** (2 / 3), 1.5 * 0.6 ** (2 / 3)), None),
+        ("binary", (-np.inf, 0.0), (0.0,)),
+        ("sign", None, (0.0,)),
+        ("folded_laplace", None, (0.0,)),
+        ("capped_l1", (-0.6, 0.6), (-1.2, 1.2)),
+    ],
+)
+def test_curves_know_the_dead_zone_and_the_jumps_that_the_theory_names(key, dead, jumps):
+    found = pictures.curves(sc.derive(key))
+    if dead is None:
+        assert found.dead is None
+    else:
+        np.testing.assert_allclose(found.dead, dead, atol=tolerances.BISECTED)
+    gaps = found.x[np.isnan(found.prox)]
+    wanted = dead if jumps is None else jumps
+    np.testing.assert_allclose(gaps, wanted, atol=tolerances.BISECTED)
+
+
+def test_a_jump_beyond_the_usual_range_is_drawn_too():
+    found = pictures.curves(sc.StudentT(2.0, 0.4))
+    assert found.reach == 6.0 and np.isnan(found.prox).sum() == 2
+
+
+def test_curves_are_the_priors_own_numbers():
+    prior = sc.MCP(0.7, 2.5)
+    found = pictures.curves(prior)
+    smooth = np.isfinite(found.slope)
+    np.testing.assert_allclose(found.prox[smooth], prior.prox(found.x[smooth]), rtol=1e-15)
+    np.testing.assert_allclose(found.penalty, prior.value(found.z[:, None]), rtol=1e-15)
+    np.testing.assert_allclose(found.density, np.exp(-found.penalty), rtol=1e-12)
+    assert not found.is_proper and not found.atom
+    assert pictures.curves(sc.SpikeSlab(0.4, 0.3)).atom
+    mean = pictures.curves(sc.derive("laplace", estimator="mean"))
+    assert mean.is_mean and mean.dead is None and mean.slope.min() > 0
+
+
+def test_the_svg_of_a_jump_has_gaps_and_says_what_it_shows():
+    figure = pictures.figure_html(pictures.curves(sc.SpikeSlab(0.4)), "L0 & <more>")
+    assert figure.count("<svg") == 4 and "L0 &amp; &lt;more&gt;" in figure
+    assert figure.count('<path class="prox"') == 3  # left of the jumps, between, right
+    assert figure.count('<path class="slope"') == 3
+    assert figure.count("<circle") == 2 and "dead zone |x| ≤ 0.894" in figure
+    assert "improper" in figure and "<script" not in figure
+    assert "unnormalised" in pictures.figure_html(pictures.curves(sc.Laplace(1.0)), "Laplace")
+
+
+def test_a_derivation_is_drawn_from_the_curves_of_its_page():
+    derivation = sc.derive("log_sum_jump")
+    found = pictures.curves(derivation)
+    drawn = plots.plot_derivation(derivation, title="log-sum")
+    assert len(drawn) == 4
+    for ax, values in zip(
+        drawn, (found.density, found.penalty, found.prox, found.slope), strict=True
+    ):
+        np.testing.assert_array_equal(ax.get_lines()[0].get_ydata(), values)
+    assert "1.99" in drawn[3].get_xlabel()
+
+
+def test_a_derivation_fits_one_given_axes_or_four():
+    figure = Figure()
+    one, *four = figure.subplots(1, 5)
+    assert plots.plot_derivation(sc.Laplace(0.5), one, title="Laplace") == [one]
+    assert plots.plot_derivation(sc.Laplace(0.5), four) == four
+    for wrong in (3 * [one], [one, one, one, 3]):
+        with pytest.raises(sc.InputTypeError, match="axes is"):
+            plots.plot_derivation(sc.Laplace(0.5), wrong)
+    with pytest.raises(sc.InputTypeError, match="single coefficients"):
+        plots.plot_derivation(sc.TopK(2))

@@ -1,6 +1,7 @@
 """The README keeps its word: its code prints what it says, its commands are the ones CI runs."""
 
 import contextlib
+import inspect
 import io
 import math
 import re
@@ -63,3 +64,23 @@ def test_every_public_name_of_the_readme_exists():
 def test_every_linked_file_exists():
     for target in re.findall(r"\]\(([^)#]+)\)", README):
         assert (ROOT / target).exists(), target
+
+
+def test_the_table_of_priors_is_made_from_the_atlas():
+    import sparsecnn as sc
+
+    keys, table = re.search(
+        r"<!-- atlas: (.*) -->\n(.*)\n<!-- end of atlas -->", README, re.S
+    ).groups()
+    assert len(keys.split()) >= 12
+    assert table == sc.atlas().to_markdown(keys.split())
+
+
+def test_what_the_table_calls_a_prior_is_one_of_the_package():
+    import sparsecnn as sc
+
+    calls = re.findall(r"^\| `(\w+)\(([^)]*)\)` \|", README, re.M)
+    assert len(calls) >= 12
+    for name, parameters in calls:
+        accepted = inspect.signature(getattr(sc, name)).parameters
+        assert set(parameters.split(", ")) - {""} <= set(accepted), name

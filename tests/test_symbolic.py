@@ -119,6 +119,13 @@ def test_a_penalty_nobody_listed_obeys_the_contract_of_a_prior(formula, support,
     sc.check_prior(prior, code_shape=(3,), n_points=scale(12, 60), steps=(0.6,))
 
 
+def test_a_root_beside_an_end_without_a_slope_is_not_mistaken_for_the_end():
+    """Newton's first step from x = 1/4 lands exactly on z = 0, where the slope is infinite."""
+    prior = sc.SymbolicPrior("2*z**(3/2)/3 - z**2/2", support="nonnegative")
+    x = np.arange(65) / 16
+    np.testing.assert_allclose(prior.prox(x), x**2, rtol=tolerances.ROUNDING)
+
+
 def test_ill_posed_models_are_refused_with_the_reason():
     with pytest.raises(sc.InputError, match="minus infinity at z = 0"):
         sc.SymbolicPrior("lam*log(abs(z))", lam=0.5)

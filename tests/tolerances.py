@@ -74,3 +74,6 @@ ROUND_TRIP = 1e-9
 
 #: what torch's Softplus loses where it switches to x: log(1 + exp(-20)) / beta, beta >= 0.3
 SWITCH = 1e-8
+
+#: where a picture's jump or dead zone ends: a sixtieth or less, halved twenty times
+BISECTED = 1e-7

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from pathlib import Path
 
 from .arguments import (
@@ -37,7 +38,7 @@ def add_derive(commands):
             "is a row of the atlas (exponential, scad, student_t, ...) or a penalty in z."
         ),
     )
-    parser.add_argument("prior", nargs="?", default="exponential", help="row or formula")
+    parser.add_argument("prior", nargs="?", help="row or formula; without one, lists all rows")
     kinds = ("orthonormal", "orthogonal", "tight_frame", "general", "convolutional")
     parser.add_argument("--dictionary", choices=kinds, default=kinds[0], help="kind of atoms")
     parser.add_argument("--estimator", choices=("map", "mean"), default="map")
@@ -45,22 +46,29 @@ def add_derive(commands):
     parser.add_argument(
         "--support", choices=("real", "nonnegative"), default="real", help="of a formula"
     )
-    parser.add_argument("--book", action="store_true", help="all chapters, into the folder --out")
+    parser.add_argument(
+        "--book", action="store_true", help="all chapters and the atlas, into the folder --out"
+    )
     add_common(parser, out=None)
     parser.set_defaults(run=_run_derive)
 
 
 def _run_derive(arguments):
-    from ..derivation import book, derive
+    from ..derivation import atlas, book, derive
     from ..derivation.render import write_page
+    from ..validation import InputError
 
     if arguments.book:
         folder = arguments.out or "book"
         found = book.write_book(folder)
-        rows = {v.title: v.verdict for v in found}
-        text = "\n".join(f"{verdict:<10} {title}" for title, verdict in rows.items())
-        print(json.dumps(rows, indent=2) if arguments.json else f"{text}\nbook: {folder}")
-        return EXIT_OK if all(v.passed for v in found) else EXIT_INPUT
+        text = "\n".join(f"{verdict:<10} {title}" for title, verdict in found.items())
+        _say(json.dumps(found, indent=2) if arguments.json else f"{text}\nbook: {folder}")
+        return EXIT_OK if {*found.values()} <= {"PROVED", "CONFIRMED"} else EXIT_INPUT
+    if arguments.prior is None:
+        if arguments.out is not None:
+            raise InputError("--out needs a row or a formula to derive, or --book.")
+        _say(json.dumps([r.to_dict() for r in atlas()], indent=2) if arguments.json else _rows())
+        return EXIT_OK
     if arguments.out is not None:
         check_out(arguments.out)
     support = {} if arguments.support == "real" else {"support": arguments.support}
@@ -72,12 +80,27 @@ def _run_derive(arguments):
         **support,
     )
     verification = book.verified(derivation)
-    print(
-        json.dumps(verification.to_dict(), indent=2) if arguments.json else verification.summary()
-    )
+    _say(json.dumps(verification.to_dict(), indent=2) if arguments.json else verification.summary())
     if arguments.out is not None:
         write_page(derivation, verification, arguments.out)
     return EXIT_OK if verification.passed else EXIT_INPUT
+
+
+def _say(text):
+    """Print; where a terminal lacks Greek letters, a question mark stands for each."""
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    print(text.encode(encoding, "replace").decode(encoding))
+
+
+def _rows():
+    """The rows of the atlas, and what to do with them."""
+    from ..derivation import atlas
+
+    return (
+        f"{atlas().summary()}\n\nsparsecnn derive ROW derives one of the first list; so does a "
+        'formula, "lam*abs(z)";\nsparsecnn explain NAME reads an activation; sparsecnn derive '
+        "--book writes all of it as pages."
+    )
 
 
 def add_explain(commands):
@@ -112,7 +135,7 @@ def _run_explain(arguments):
         text = _table(found)
     else:
         text = found[0].summary()
-    print(text)
+    _say(text)
     if arguments.out is not None:
         pages.write(found, title, Path(arguments.out))
     return EXIT_OK

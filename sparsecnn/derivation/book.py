@@ -6,6 +6,7 @@ makes it stale.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import hashlib
 import importlib
@@ -17,8 +18,12 @@ import pkgutil
 import sys
 
 from ..symbolic.evidence import Evidence
+from . import catalogue
+from .catalogue import card
 from .model import Verification
+from .notation import plain
 from .render import to_html, to_latex, to_markdown
+from .table import atlas
 
 
 def chapters():
@@ -71,62 +76,99 @@ def _package_digest():
 
 def verified(derivation, *, cache=True):
     """The derivation's verification, from the cache if nothing it depends on has changed."""
-    content = "\n".join(
-        [_package_digest(), derivation.title, str(derivation.result), str(derivation)]
-    )
-    key = hashlib.sha256(content.encode()).hexdigest()
-    path = cache_folder() / f"{key}.json"
-    if cache and path.is_file():
-        try:
-            stored = json.loads(path.read_text())
-            evidence = tuple(tuple(Evidence(**e) for e in found) for found in stored)
-        except (OSError, ValueError, TypeError):
-            evidence = ()
-        if len(evidence) == len(derivation.steps):
-            return Verification(derivation.title, derivation.steps, evidence)
-    found = derivation.verify()
-    if cache:
-        _store(path, found)
-    return found
+    claims = "\n".join(f"{step.claim} {step.assumptions}" for step in derivation.steps)
+    content = f"{derivation.title}\n{derivation.result}\n{claims}"
+
+    def compute():
+        return [[_stored(e) for e in found] for found in derivation.verify().evidence]
+
+    def usable(rows):
+        return len(rows) == len(derivation.steps) and all(
+            all(_is_evidence(e) for e in r) for r in rows
+        )
+
+    rows = _cached(content, compute, usable) if cache else compute()
+    evidence = tuple(tuple(Evidence(**e) for e in found) for found in rows)
+    return Verification(derivation.title, derivation.steps, evidence)
 
 
-def _store(path, verification):
-    rows = [
-        [
-            {
-                "kind": e.kind,
-                "verdict": e.verdict,
-                "detail": e.detail,
-                "counterexample": e.counterexample
-                and {k: str(v) for k, v in e.counterexample.items()},
-            }
-            for e in found
-        ]
-        for found in verification.evidence
+def _stored(evidence):
+    where = evidence.counterexample
+    found = dataclasses.asdict(evidence)
+    return {**found, "counterexample": where and {k: str(v) for k, v in where.items()}}
+
+
+def _is_evidence(stored):
+    return set(stored) == {field.name for field in dataclasses.fields(Evidence)}
+
+
+def atlas_cards(rows, *, cache=True):
+    """Every row of the atlas derived, verified and drawn, from the cache where nothing changed."""
+
+    def usable(found):
+        return {"title", "verdict", "html", "latex"} <= set(found)
+
+    return [
+        _cached(repr(row), functools.partial(card, row), usable) if cache else card(row)
+        for row in rows
     ]
+
+
+def _cached(content, compute, usable):
+    """What ``compute`` returns, as JSON can keep it, kept under the digest of all it depends on."""
+    key = hashlib.sha256(f"{_package_digest()}\n{content}".encode()).hexdigest()
+    path = cache_folder() / f"{key}.json"
+    try:
+        found = json.loads(path.read_text())
+        if usable(found):
+            return found
+    except (OSError, ValueError, TypeError):
+        pass  # nothing kept, or a damaged file
+    found = compute()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_suffix(f".{os.getpid()}")
-        partial.write_text(json.dumps(rows))
+        partial.write_text(json.dumps(found))
         partial.replace(path)
     except OSError:
-        return  # a cache that cannot be written is no reason to fail
+        pass  # a cache that cannot be written is no reason to fail
+    return found
 
 
-def write_book(folder, *, cache=True):
-    """Write ``book.html``, ``book.tex`` and one Markdown file per chapter into ``folder``.
+def write_book(folder, *, cache=True, rows=None):
+    """Write the chapters and the atlas into ``folder``, verified.
+
+    ``book.html`` and ``atlas.html``, self-contained; ``book.tex``, both in one document; a
+    Markdown file a chapter.
+
+    Parameters
+    ----------
+    folder : str or Path
+    cache : bool
+        Whether to read and keep what was computed.
+    rows : sequence of AtlasRow, optional
+        Of the atlas; default all.
 
     Returns
     -------
-    list of Verification
+    dict of str to str
+        The verdict of each chapter and of each row of the atlas, by title.
     """
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    pairs = [(m.derivation, verified(m.derivation, cache=cache)) for m in chapters()]
+    modules, rows = chapters(), atlas() if rows is None else rows
+    pairs = [(m.derivation, verified(m.derivation, cache=cache)) for m in modules]
+    cards = atlas_cards(rows, cache=cache)
     title = "Sparse coding and the networks it implies"
-    (folder / "book.html").write_text(to_html(pairs, title), encoding="utf-8")
-    (folder / "book.tex").write_text(to_latex(pairs, title), encoding="utf-8")
-    for module, (derivation, verification) in zip(chapters(), pairs, strict=True):
-        name = module.__name__.rsplit(".", 1)[-1]
-        (folder / f"{name}.md").write_text(to_markdown(derivation, verification), encoding="utf-8")
-    return [verification for _, verification in pairs]
+    pages = {
+        "book.html": to_html(pairs, title, [("atlas.html", "Atlas of priors and activations")]),
+        "atlas.html": catalogue.to_html(rows, cards),
+        "book.tex": to_latex(pairs, title, catalogue.to_latex(rows, cards)),
+    }
+    for module, pair in zip(modules, pairs, strict=True):
+        pages[module.__name__.rsplit(".", 1)[-1] + ".md"] = to_markdown(*pair)
+    for name, text in pages.items():
+        (folder / name).write_text(text, encoding="utf-8")
+    verdicts = {derivation.title: found.verdict for derivation, found in pairs}
+    named = zip(rows, cards, strict=True)
+    return verdicts | {f"atlas, {r.section}: {plain(c['title'])}": c["verdict"] for r, c in named}

@@ -121,8 +121,15 @@ def _bayes(penalty, values, noise):
         "$z$ is dropped.",
         ("$x = Dz + n$ with Gaussian noise of variance $\\sigma^2$", "independent coefficients"),
         check,
-        sp.Eq(sp.Symbol("phi"), penalty.expression, evaluate=False),
+        [sp.Eq(sp.Symbol("phi"), penalty.expression, evaluate=False), *domain(penalty)],
     )
+
+
+def domain(penalty):
+    """Where the penalty is finite, as relations."""
+    low = [] if penalty.low == -sp.oo else [sp.Ge(Z, penalty.low, evaluate=False)]
+    high = [] if penalty.high == sp.oo else [sp.Le(Z, penalty.high, evaluate=False)]
+    return low + high
 
 
 def _scalar_steps(prior, solution):
@@ -145,15 +152,14 @@ def _scalar_steps(prior, solution):
         _regime(solution),
         lambda: verify_prox(solution),
         solution,
+        prior,
     )
 
 
 def _regime(solution):
-    return (f"the regime of {_shown(solution.samples[0])}",) if solution.samples[0] else ()
-
-
-def _shown(values):
-    return ", ".join(f"{name} = {value:g}" for name, value in values.items())
+    values = solution.samples[0].items()
+    shown = ", ".join(f"${latex(sp.Symbol(name))} = {value:g}$" for name, value in values)
+    return (f"the regime of {shown}",) if shown else ()
 
 
 def _stationarity(solution):
@@ -446,6 +452,7 @@ def _mean_derivation(prior, penalty, values, noise):
             "Gribonval 2011: so ReLU, soft and hard thresholds are never posterior means.",
             (),
             prox_of_something,
+            prior=layer,
         ),
     )
     mean = sp.Eq(sp.Function("E")(Z), X + sp.Symbol("sigma") ** 2 * sp.Symbol("(log p_X)'(x)"))

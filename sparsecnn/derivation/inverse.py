@@ -68,7 +68,7 @@ class ActivationPrior(SeparablePrior):
 
     def _at(self, x):
         with np.errstate(all="ignore"):
-            return np.asarray(self.function(np.asarray(x, dtype=float)), dtype=float)
+            return np.array(self.function(np.asarray(x, dtype=float)), dtype=float)  # ours to keep
 
     def _input(self, v, step):
         """The ``u`` whose image under ``sigma`` is the prox of ``v``."""

@@ -28,6 +28,8 @@ class Step:
         Returns Evidence, or a sequence of it, each time it is called.
     formula : sympy object or None
         The claim's formula, shown on a line of its own.
+    prior : Prior, PosteriorMean or None
+        Drawn beside the step: its density, penalty and activation.
     """
 
     claim: str
@@ -35,6 +37,7 @@ class Step:
     assumptions: tuple[str, ...] = ()
     check: Callable | None = None
     formula: object = None
+    prior: object = None
 
     def verify(self):
         """The step's evidence, as a tuple; a check that fails to run is UNDECIDED."""
@@ -87,12 +90,10 @@ class Verification:
         return tuple(e for found in self.evidence for e in found if e.kind == kind)
 
     def summary(self):
-        """Text: one line for each step with its verdict, and one for each piece of evidence."""
-        lines = [f"{self.title}: {self.verdict}"]
-        for number, (step, found) in enumerate(zip(self.steps, self.evidence, strict=True), 1):
-            lines.append(f"{number}. {weakest(found)}  {step.claim}")
-            lines += [f"     {e}" for e in found]
-        return "\n".join(lines)
+        """Text: each step with its verdict, reason, formula and every piece of its evidence."""
+        from .render import to_text
+
+        return to_text(self, self.evidence)
 
     def to_dict(self):
         """Plain data for JSON."""
@@ -124,12 +125,15 @@ class Derivation:
         What was derived, such as the activation as an expression of ``x``.
     make_layer : callable or None
         Builds the working layer.
+    source : str
+        What is read in which paper, and what is reconstructed or measured here.
     """
 
     title: str
     steps: tuple[Step, ...]
     result: object = None
     make_layer: Callable | None = None
+    source: str = ""
 
     def layer(self):
         """The layer that computes the result, with exact gradients.

@@ -12,8 +12,7 @@ import sympy as sp
 from ..symbolic.parser import names_in, parse, symbol
 from ..symbolic.penalty import Z
 from ..validation import InputError
-from .render import _latex_text as latex_text
-from .render import formula_latex, formula_mathml, page
+from .render import formula_latex, formula_mathml, latex_text, page
 
 _X = sp.Symbol("x", real=True)
 

@@ -45,6 +45,7 @@ def parametric_derivation(prior):
             "(Gribonval and Nikolova 2020).",
             ("$\\psi$ by quadrature",),
             minimises,
+            prior=prior,
         ),
     )
     return Derivation(prior.name, steps, prior.name, lambda: Activation(prior))

@@ -1,6 +1,7 @@
 """Derivations as text, Markdown, LaTeX and one self-contained HTML page with MathML.
 
 Pure strings; cases are printed here, because SymPy's presentation printer has no good Piecewise.
+What stands in a sentence between dollar signs is ``notation``'s; what is drawn, ``pictures``'.
 """
 
 from __future__ import annotations
@@ -9,14 +10,23 @@ import html
 import itertools
 import pathlib
 import re
+import textwrap
 
 import sympy as sp
 
 from ..symbolic.evidence import weakest
 from ..symbolic.prox import ScalarProx
+from . import pictures
+from .notation import MATH, inline_mathml, mathml, plain
 
 _ENTITY = re.compile(r"&(?!lt;|gt;|amp;|quot;|apos;)[A-Za-z]+;")
-_MATH = re.compile(r"\$([^$]*)\$")
+_COLUMNS = 96
+#: in SymPy's MathML: fences that need not grow, and functions that need a little room before them
+_FENCE = '<mo stretchy="false" lspace="0" rspace="0">%s</mo>'
+_SHORT = re.compile(
+    r"<mo>\(</mo>((?:</?mrow>|<mi>[^<]*</mi>|<mn>[^<]*</mn>|<mo>[^()<]*</mo>)*)<mo>\)</mo>"
+)
+_FUNCTION = re.compile(r"(<mi>(?:log|sign|(?:arc)?(?:sin|cos|tan)h?)</mi>)")
 
 
 # -- formulas -------------------------------------------------------------------------------
@@ -38,8 +48,10 @@ def cases_of(solution):
         if branch.value is None:
             value = sp.Eq(branch.equation.subs(x, size) + size, size, evaluate=False)
         else:
-            value = branch.value.subs(x, size)
-            value = sp.sign(x) * value if solution.is_even else value
+            is_odd = sp.expand(branch.value + branch.value.xreplace({x: -x})) == 0
+            value = branch.value
+            if solution.is_even and not is_odd:
+                value = sp.sign(x) * value.subs(x, size)
         condition = None if following is None else sp.Le(size, following.start.value)
         rows.append((value, condition))
     return rows
@@ -47,41 +59,80 @@ def cases_of(solution):
 
 def formula_latex(formula):
     """LaTeX of a step's formula: an expression, a list of them, or a derived prox."""
-    if isinstance(formula, ScalarProx):
-        rows = [
-            f"{_implicit(value, _latex(value), 'z: ')} & "
-            + ("\\text{otherwise}" if condition is None else f"\\text{{if }} {_latex(condition)}")
-            for value, condition in cases_of(formula)
-        ]
-        if len(rows) == 1:
-            return "\\operatorname{prox}_\\varphi(x) = " + rows[0].split(" & ")[0]
-        body = " \\\\ ".join(rows)
-        return f"\\operatorname{{prox}}_\\varphi(x) = \\begin{{cases}} {body} \\end{{cases}}"
     if isinstance(formula, list | tuple):
         return ",\\quad ".join(_latex(f) for f in formula)
-    return _latex(formula)
+    if not isinstance(formula, ScalarProx):
+        return _latex(formula)
+    cases = cases_of(formula)
+    rows = [
+        f"{_root_latex(cases, k)}{_latex(value)} & "
+        + ("\\text{otherwise}" if condition is None else f"\\text{{if }} {_latex(condition)}")
+        for k, (value, condition) in enumerate(cases)
+    ]
+    if len(rows) == 1:
+        return "\\operatorname{prox}_\\varphi(x) = " + rows[0].split(" & ")[0]
+    body = " \\\\ ".join(rows)
+    return f"\\operatorname{{prox}}_\\varphi(x) = \\begin{{cases}} {body} \\end{{cases}}"
+
+
+def _root_latex(cases, k):
+    """What stands before the equation of an implicit branch: which of its roots is meant."""
+    value = cases[k][0]
+    if not isinstance(value, sp.Eq):
+        return ""
+    sign = "\\operatorname{sign}(x)\\," if value.rhs.has(sp.Abs) else ""
+    which = _which_root(cases, k)
+    which = f"\\text{{{which}}}\\ " if which else ""
+    return f"{sign}z,\\ z\\ \\text{{the}}\\ {which}\\text{{root}}\\ \\text{{of}}\\ "
+
+
+def _which_root(cases, k):
+    """Beyond a dead zone or a jump the greatest; below a jump on the same curve the least."""
+    if k and k + 1 == len(cases):
+        return "greatest"
+    return "least" if any(value == cases[k][0] for value, _ in cases[k + 1 :]) else ""
 
 
 def _latex(expression):
-    return sp.latex(in_greek(expression))
+    return sp.latex(_folded(in_greek(expression))).replace("\\phi", "\\varphi")
 
 
-def _implicit(value, shown, prefix):
-    return prefix + shown if isinstance(value, sp.Eq) else shown
+def formula_text(formula):
+    """A step's formula over several lines of Unicode."""
+    if isinstance(formula, list | tuple):
+        return "\n\n".join(formula_text(f) for f in formula)
+    if not isinstance(formula, ScalarProx):
+        return sp.pretty(_folded(in_greek(formula)), use_unicode=True, num_columns=_COLUMNS)
+    left, cases = sp.Function("prox")(sp.Symbol("x", real=True)), cases_of(formula)
+    rows, where, n_roots = [], {}, sum(isinstance(v, sp.Eq) for v, _ in cases)
+    for k, (value, condition) in enumerate(cases):
+        if isinstance(value, sp.Eq):
+            z = sp.Symbol("z" if n_roots == 1 else f"z_{k + 1}")
+            where.setdefault(value, []).append((sp.pretty(z), _which_root(cases, k)))
+            value = sp.sign(left.args[0]) * z if value.rhs.has(sp.Abs) else z
+        rows.append((value, True if condition is None else condition))
+    value = rows[0][0] if len(rows) == 1 else sp.Piecewise(*rows, evaluate=False)
+    parts = [formula_text(sp.Eq(left, value, evaluate=False))]
+    for equation, names in where.items():
+        meant = ", ".join(f"{name} is the {which} root".replace("  ", " ") for name, which in names)
+        parts += [f"where {meant} of", formula_text(equation)]
+    return "\n\n".join(parts)
 
 
 def formula_mathml(formula):
     """Presentation MathML of a step's formula."""
-    if isinstance(formula, ScalarProx):
-        rows = "".join(
-            f"<mtr><mtd>{_mathml(value)}</mtd><mtd>{_condition_mathml(condition)}</mtd></mtr>"
-            for value, condition in cases_of(formula)
-        )
-        head = "<msub><mi>prox</mi><mi>&#x3C6;</mi></msub><mo>(</mo><mi>x</mi><mo>)</mo><mo>=</mo>"
-        return _math(head + _cases(rows))
     if isinstance(formula, list | tuple):
         return _math("<mo>,</mo><mspace width='1em'/>".join(_mathml(f) for f in formula))
-    return _math(_mathml(formula))
+    if not isinstance(formula, ScalarProx):
+        return _math(_mathml(formula))
+    cases = cases_of(formula)
+    values = [mathml(_root_latex(cases, k)) + _mathml(v) for k, (v, _) in enumerate(cases)]
+    rows = "".join(
+        f"<mtr><mtd>{value}</mtd><mtd>{_condition_mathml(condition)}</mtd></mtr>"
+        for value, (_, condition) in zip(values, cases, strict=True)
+    )
+    shown = values[0] if len(cases) == 1 else _cases(rows)
+    return _math(mathml("\\mathrm{prox}_\\varphi(x) =") + shown)
 
 
 def _math(inner):
@@ -115,21 +166,35 @@ def _mathml(expression):
         sign = {"==": "=", "<=": "&#x2264;", ">=": "&#x2265;", "<": "&lt;", ">": "&gt;"}
         left, right = _mathml(expression.lhs), _mathml(expression.rhs)
         return f"{left}<mo>{sign[expression.rel_op]}</mo>{right}"
-    kinks = expression.atoms(sp.Piecewise) if isinstance(expression, sp.Basic) else ()
-    if kinks:  # cases inside a sum or product: print them where they stand
-        stand_ins = {kink: sp.Symbol(f"PIECE{k}") for k, kink in enumerate(kinks)}
-        text = _mathml(expression.xreplace(stand_ins))
-        for kink, mark in stand_ins.items():
-            text = re.sub(rf"<mi>{mark.name}</mi>", lambda _, k=kink: _mathml(k), text)
-            text = re.sub(
-                rf"<msub><mi>PIECE</mi><m[in]>{mark.name[5:]}</m[in]></msub>",
-                lambda _, k=kink: _mathml(k), text,
-            )  # fmt: skip
-        return text
-    text = sp.mathml(in_greek(expression), printer="presentation").replace(
-        "<mo>-</mo>", "<mo>&#x2212;</mo>"
-    )
+    folded = _folded(expression)
+    if isinstance(folded, sp.Piecewise):
+        return _mathml(folded)
+    text = sp.mathml(in_greek(expression), printer="presentation")
+    text = text.replace("<mo>-</mo>", "<mo>&#x2212;</mo>").replace("<mn>-", "<mn>&#x2212;")
+    text = _FUNCTION.sub(r'<mspace width="0.17em"/>\1', text)
+    text = _SHORT.sub(rf"{_FENCE % '('}\1{_FENCE % ')'}", text)
     return _ENTITY.sub(lambda m: html.unescape(m.group()), text)  # XML knows only five names
+
+
+def _folded(expression):
+    """Cases inside a sum or a product as cases of the whole, the variable first in conditions."""
+    if isinstance(expression, sp.Rel):
+        return expression.func(*map(_folded, expression.args), evaluate=False)
+    if not expression.has(sp.Piecewise):
+        return expression
+    folded = sp.piecewise_fold(expression)
+    if not isinstance(folded, sp.Piecewise):
+        return folded
+    return sp.Piecewise(*((value, _turned(c)) for value, c in folded.args), evaluate=False)
+
+
+def _turned(condition):
+    if isinstance(condition, sp.Rel):
+        if not {s.name for s in condition.lhs.free_symbols} & {"x", "z"}:
+            condition = condition.reversed
+        if condition.lhs.could_extract_minus_sign():
+            condition = condition.reversedsign
+    return condition
 
 
 def write_page(derivation, verification, path):
@@ -145,18 +210,34 @@ def write_page(derivation, verification, path):
 
 
 # -- text -----------------------------------------------------------------------------------
-def to_text(derivation):
-    """The claims and reasons, numbered."""
-    lines = [derivation.title]
-    for number, step in enumerate(derivation.steps, 1):
-        lines.append(f"{number}. {step.claim}")
-        lines.append(f"   because {step.because}")
-    return "\n".join(lines)
+def to_text(derivation, evidence=None):
+    """Claims, reasons and formulas, numbered, for a terminal; with their evidence if given."""
+    verdict = "" if evidence is None else f": {weakest([e for f in evidence for e in f])}"
+    lines = [f"{derivation.title}{verdict}"]
+    for k, step in enumerate(derivation.steps):
+        mark = "" if evidence is None else f"{weakest(evidence[k])}  "
+        lines += _filled(f"{k + 1}. {mark}{plain(step.claim)}", "", "   ")
+        lines += _filled(f"because {plain(step.because)}", "   ", "   ")
+        if step.assumptions:
+            lines += _filled(f"assuming {plain('; '.join(step.assumptions))}", "   ", "   ")
+        if step.formula is not None:
+            lines += ["", textwrap.indent(formula_text(step.formula), " " * 8), ""]
+        for e in () if evidence is None else evidence[k]:
+            lines += _filled(str(e), "   - ", "     ")
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def _filled(text, first, following):
+    return textwrap.wrap(
+        text, _COLUMNS, initial_indent=first, subsequent_indent=following, break_on_hyphens=False
+    )
 
 
 def to_markdown(derivation, verification):
     """One derivation with its evidence."""
     lines = [f"# {derivation.title}", "", f"Verdict: **{verification.verdict}**", ""]
+    if derivation.source:
+        lines += [f"*{derivation.source}*", ""]
     pairs = zip(derivation.steps, verification.evidence, strict=True)
     for number, (step, found) in enumerate(pairs, 1):
         lines += [f"## {number}. {step.claim}", "", f"Because {step.because}", ""]
@@ -168,81 +249,127 @@ def to_markdown(derivation, verification):
     return "\n".join(lines)
 
 
+# -- LaTeX ----------------------------------------------------------------------------------
 _LATEX_SPECIAL = {"&": "\\&", "%": "\\%", "#": "\\#", "_": "\\_", "{": "\\{", "}": "\\}",
                   "^": "\\^{}", "~": "\\~{}", "\\": "\\textbackslash{}", "<": "$<$", ">": "$>$",
-                  "|": "$|$"}  # fmt: skip
+                  "|": "$|$", "*": "$*$"}  # fmt: skip
+_PREAMBLE = r"""\documentclass{article}
+\usepackage{amsmath,amssymb,graphicx,xcolor}
+\usepackage[margin=25mm]{geometry}
+\usepackage[hidelinks]{hyperref}
+\allowdisplaybreaks\emergencystretch=3em
+% a display that is wider than the line is made to fit
+\newcommand{\fitted}[1]{\sbox0{$\displaystyle #1$}%
+  \[\ifdim\wd0>\linewidth\resizebox{\linewidth}{!}{\usebox0}\else\usebox0\fi\]}
+\definecolor{PROVED}{HTML}{16794C}\definecolor{CONFIRMED}{HTML}{2766C8}
+\definecolor{REFUTED}{HTML}{B3261E}\definecolor{UNDECIDED}{HTML}{A86B00}
+\newcommand{\evidence}[2]{\par{\footnotesize\color{#1}\raggedright #2\par}}"""
 
 
-def _latex_text(text):
+def latex_text(text):
     """Escape prose, leaving what stands between dollar signs."""
-    parts = _MATH.split(text)
+    parts = MATH.split(text)
     for k in range(0, len(parts), 2):
         parts[k] = "".join(_LATEX_SPECIAL.get(c, c) for c in parts[k])
     return "".join(p if k % 2 == 0 else f"${p}$" for k, p in enumerate(parts))
 
 
-def to_latex(chapters, title):
+def to_latex(chapters, title, appendix=""):
     """A complete document: ``chapters`` are pairs (derivation, verification)."""
-    lines = [
-        "\\documentclass{article}",
-        "\\usepackage{amsmath,amssymb}",
-        "\\usepackage[margin=25mm]{geometry}",
-        "\\allowdisplaybreaks",
-        f"\\title{{{_latex_text(title)}}}",
-        "\\date{}",
-        "\\begin{document}",
-        "\\maketitle",
-    ]
+    lines = [_PREAMBLE, f"\\title{{{latex_text(title)}}}", "\\date{}", "\\begin{document}"]
+    lines += ["\\maketitle"] + ["\\tableofcontents"] * (len(chapters) > 1)
     for derivation, verification in chapters:
-        lines.append(f"\\section{{{_latex_text(derivation.title)}}}")
-        lines.append("\\begin{enumerate}")
-        for step, found in zip(derivation.steps, verification.evidence, strict=True):
-            lines.append(
-                f"\\item {_latex_text(step.claim)}\\\\ Because {_latex_text(step.because)}"
-            )
-            if step.assumptions:
-                lines.append("\\\\ Assuming " + _latex_text("; ".join(step.assumptions)) + ".")
-            if step.formula is not None:
-                lines.append(f"\\[ {formula_latex(step.formula)} \\]")
-            for e in found:
-                lines.append(f"\\\\ {{\\footnotesize {_latex_text(str(e))}}}")
-        lines.append("\\end{enumerate}")
-    return "\n".join([*lines, "\\end{document}", ""])
+        lines.append(f"\\section{{{latex_text(derivation.title)}}}")
+        if derivation.source:
+            lines.append(f"\\emph{{{latex_text(derivation.source)}}}")
+        lines.append(latex_steps(derivation.steps, verification.evidence))
+    return "\n".join([*lines, appendix, "\\end{document}", ""])
+
+
+def latex_steps(steps, evidence):
+    """The steps as a numbered list."""
+    lines = ["\\begin{enumerate}"]
+    for step, found in zip(steps, evidence, strict=True):
+        lines.append(f"\\item \\textbf{{{latex_text(step.claim)}}}\\par")
+        lines.append(f"Because {latex_text(step.because)}")
+        if step.assumptions:
+            lines.append(f"\\par\\emph{{Assuming {latex_text('; '.join(step.assumptions))}.}}")
+        if step.formula is not None:
+            lines.append(fitted(step.formula))
+        lines += latex_evidence(found)
+    return "\n".join([*lines, "\\end{enumerate}"])
+
+
+def fitted(formula):
+    """A displayed formula, made to fit the line."""
+    return f"\\fitted{{{formula_latex(formula)}}}"
+
+
+def latex_evidence(found):
+    """One small line a piece of evidence."""
+    return [f"\\evidence{{{e.verdict}}}{{{latex_text(str(e))}}}" for e in found]
 
 
 # -- HTML -----------------------------------------------------------------------------------
 _STYLE = """
-body{font:16px/1.55 Georgia,serif;color:#1d2433;max-width:60rem;margin:2rem auto;padding:0 1rem}
-h1,h2{font-family:system-ui,sans-serif;line-height:1.25}h2{font-size:1.35rem;margin-top:2.5rem}
-ol>li{margin:1.4rem 0}math{font-size:1.12em}
+:root{color-scheme:light dark}
+body{font:16px/1.55 Georgia,serif;color:#1d2433;background:#fff;max-width:60rem;margin:2rem auto;
+padding:0 1rem}
+h1,h2,h3,h4,nav,.verdict,summary,th{font-family:system-ui,sans-serif;line-height:1.25}
+h2{font-size:1.35rem;margin-top:3rem}h3{font-size:1.12rem;margin-top:2.2rem}
+ol.steps>li{margin:1.6rem 0}math{font-size:1.12em}a{color:#1f5fb4}
 .formula{margin:.8rem 0;overflow-x:auto;overflow-y:hidden}
-mtable.cases{border-left:2px solid currentColor;border-radius:.5rem;margin-left:.3rem}
-.because{color:#414a5e}.assuming{font-style:italic;color:#5a6478}
-.evidence{font:13px/1.5 ui-monospace,monospace;margin:.3rem 0 0;padding:0;list-style:none}
+mtable.cases{border-left:2px solid currentColor;border-radius:.5rem;margin-left:.3rem;
+math-style:normal}
+.because{color:#414a5e}.assuming,.source{font-style:italic;color:#5a6478}
+.evidence{font:13px/1.5 ui-monospace,monospace;margin:.5rem 0 0;padding:0;list-style:none;
+overflow-wrap:anywhere}
 .evidence li{padding:.15rem .6rem;border-left:4px solid #8a93a6;margin:.2rem 0;background:#f5f6f9}
-.PROVED{border-color:#16794c!important}.CONFIRMED{border-color:#2766c8!important}
-.REFUTED{border-color:#b3261e!important}.UNDECIDED{border-color:#a86b00!important}
-nav a{margin-right:1rem}
+.verdict{font-size:.72rem;font-weight:600;letter-spacing:.04em;padding:.12rem .5rem;
+border-radius:1rem;color:#fff;background:#6b7480;vertical-align:middle;white-space:nowrap}
+.evidence .PROVED{border-color:#16794c}.evidence .CONFIRMED{border-color:#2766c8}
+.evidence .REFUTED{border-color:#b3261e}.evidence .UNDECIDED{border-color:#a86b00}
+.verdict.PROVED{background:#16794c}.verdict.CONFIRMED{background:#2766c8}
+.verdict.REFUTED{background:#b3261e}.verdict.UNDECIDED{background:#a86b00}
+nav ol{columns:16rem;padding-left:1.4rem}nav li{margin:.15rem 0}
+dl{display:grid;grid-template-columns:minmax(5.5rem,auto) 1fr;gap:.3rem 1rem;margin:.6rem 0}
+dt{color:#5a6478}dd{margin:0;min-width:0}dd .formula{margin:0;text-align:left}
+dd .formula math{display:inline math;math-style:normal}
+details>summary{cursor:pointer;color:#1f5fb4;font-size:.9rem}
 mtd{text-align:left;padding:.15rem .5rem}
+@media(max-width:36rem){dl{grid-template-columns:1fr}dd{margin-bottom:.4rem}
+ol.steps{padding-left:1.3rem}}
 @media(prefers-color-scheme:dark){body{background:#14171f;color:#e4e7ee}.because{color:#b4bccb}
-.assuming{color:#9aa3b5}.evidence li{background:#1e232e}}
+.assuming,.source,dt{color:#9aa3b5}.evidence li{background:#1e232e}
+a,details>summary{color:#7fb2f0}}
 """
 
 
-def to_html(chapters, title):
-    """One page: no script, no network, formulas as MathML."""
-    body = [f"<h1>{html.escape(title)}</h1>"]
+def to_html(chapters, title, beside=()):
+    """One page of derivations: no script, no network, formulas as MathML.
+
+    ``beside`` are pairs (file, title) of pages that lie in the same folder.
+    """
+    body = []
     if len(chapters) > 1:
-        links = (f'<a href="#c{k}">{html.escape(d.title)}</a>' for k, (d, _) in enumerate(chapters))
-        body.append(f"<nav>{' '.join(links)}</nav>")
+        body.append(contents((f"c{k}", d.title) for k, (d, _) in enumerate(chapters)))
+    body += [f'<p><a href="{file}">{html.escape(name)}</a></p>' for file, name in beside]
     for k, (derivation, verification) in enumerate(chapters):
-        verdict = verification.verdict
-        heading = f"{derivation.title} \u2014 {verdict}" if len(chapters) > 1 else verdict
-        body.append(f'<h2 id="c{k}">{html.escape(heading)}</h2><ol>')
-        for step, found in zip(derivation.steps, verification.evidence, strict=True):
-            body.append(_html_step(step, found))
-        body.append("</ol>")
+        heading = derivation.title if len(chapters) > 1 else "Derivation"
+        body.append(f'<h2 id="c{k}">{html.escape(heading)} {badge(verification.verdict)}</h2>')
+        body.append(html_steps(derivation, verification))
     return page(title, "\n".join(body))
+
+
+def contents(entries):
+    """A list of links: ``entries`` are pairs (anchor, title)."""
+    links = (f'<li><a href="#{anchor}">{html_text(title)}</a></li>' for anchor, title in entries)
+    return f'<nav aria-label="contents"><ol>{"".join(links)}</ol></nav>'
+
+
+def badge(verdict):
+    """A verdict as a small coloured label."""
+    return f'<span class="verdict {verdict}">{verdict}</span>'
 
 
 def page(title, body):
@@ -250,139 +377,42 @@ def page(title, body):
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"/>'
         '<meta name="viewport" content="width=device-width,initial-scale=1"/>'
-        f"<title>{html.escape(title)}</title><style>{_STYLE}</style></head>\n"
-        f"<body>\n{body}\n</body></html>\n"
+        f"<title>{html.escape(title)}</title><style>{_STYLE}{pictures.STYLE}</style></head>\n"
+        f"<body>\n<h1>{html.escape(title)}</h1>\n{body}\n</body></html>\n"
     )
 
 
-def _html_step(step, found):
-    parts = [f'<li><strong>{_html_text(step.claim)}</strong><div class="because">Because ']
-    parts.append(f"{_html_text(step.because)}</div>")
+def html_steps(derivation, verification, drawn=True):
+    """The steps as a numbered list, each with its formula, evidence and (if drawn) picture."""
+    source = f'<p class="source">{html_text(derivation.source)}</p>' if derivation.source else ""
+    steps = zip(derivation.steps, verification.evidence, strict=True)
+    inner = "\n".join(
+        _html_step(step, found, derivation.title if drawn else None) for step, found in steps
+    )
+    return f'{source}<ol class="steps">{inner}</ol>'
+
+
+def _html_step(step, found, title):
+    parts = [f'<li><strong>{html_text(step.claim)}</strong><div class="because">Because ']
+    parts.append(f"{html_text(step.because)}</div>")
     if step.assumptions:
         parts.append(
-            f'<div class="assuming">Assuming {_html_text("; ".join(step.assumptions))}.</div>'
+            f'<div class="assuming">Assuming {html_text("; ".join(step.assumptions))}.</div>'
         )
     if step.formula is not None:
         parts.append(formula_mathml(step.formula))
+    if step.prior is not None and title is not None:
+        parts.append(pictures.figure_html(pictures.curves(step.prior), title))
+    return "".join([*parts, html_evidence(found), "</li>"])
+
+
+def html_evidence(found):
+    """Every piece of evidence on a line of its own."""
     items = "".join(f'<li class="{e.verdict}">{html.escape(str(e))}</li>' for e in found)
-    parts.append(f'<ul class="evidence {weakest(found)}">{items}</ul></li>')
-    return "".join(parts)
+    return f'<ul class="evidence">{items}</ul>'
 
 
-def _html_text(text):
-    parts = _MATH.split(text)
+def html_text(text):
+    """A sentence with its formulas as MathML."""
+    parts = MATH.split(text)
     return "".join(html.escape(p) if k % 2 == 0 else inline_mathml(p) for k, p in enumerate(parts))
-
-
-# -- a small reader of the LaTeX that claims are written in ----------------------------------
-_GREEK = {
-    name: f"&#x{code:X};"
-    for name, code in {
-        "varphi": 0x3C6, "phi": 0x3C6, "lambda": 0x3BB, "sigma": 0x3C3, "alpha": 0x3B1,
-        "gamma": 0x3B3, "kappa": 0x3BA, "mu": 0x3BC, "delta": 0x3B4, "epsilon": 0x3B5,
-        "rho": 0x3C1, "eta": 0x3B7, "nabla": 0x2207, "beta": 0x3B2, "theta": 0x3B8,
-        "psi": 0x3C8, "infty": 0x221E, "ell": 0x2113,
-    }.items()
-}  # fmt: skip
-_SIGNS = {
-    name: f"&#x{code:X};"
-    for name, code in {
-        "leq": 0x2264, "geq": 0x2265, "le": 0x2264, "ge": 0x2265, "neq": 0x2260, "langle": 0x27E8,
-        "rangle": 0x27E9, "in": 0x2208, "preceq": 0x2AAF, "sum": 0x2211, "cdot": 0x22C5,
-        "to": 0x2192, "|": 0x2016, "times": 0xD7, "partial": 0x2202, "pm": 0xB1, "iff": 0x21D4,
-        "quad": 0x2003, "odot": 0x2299, "Rightarrow": 0x21D2,
-    }.items()
-} | {",": "", "left": "", "right": ""}  # fmt: skip
-_TOKEN = re.compile(r"\\[A-Za-z]+|\\.|[A-Za-z]|\d+(?:\.\d+)?|\S")
-
-
-def inline_mathml(latex):
-    """MathML of the small part of LaTeX that claims use; anything else shows as text."""
-    tokens = _TOKEN.findall(latex)
-    try:
-        nodes, rest = _row(tokens)
-    except IndexError:
-        nodes, rest = "", ["?"]
-    if rest:
-        return f"<code>{html.escape(latex)}</code>"
-    return f'<math xmlns="http://www.w3.org/1998/Math/MathML"><mrow>{nodes}</mrow></math>'
-
-
-def _row(tokens, stop=None):
-    nodes = []
-    while tokens and tokens[0] != stop:
-        if tokens[0] in ("^", "_"):
-            kind, tokens = tokens[0], tokens[1:]
-            script, tokens = _atom(tokens)
-            base = nodes.pop() if nodes else "<mrow/>"
-            if tokens and tokens[0] in "^_" and tokens[0] != kind:
-                other, tokens = _atom(tokens[1:])
-                low, high = (script, other) if kind == "_" else (other, script)
-                nodes.append(f"<msubsup>{base}{low}{high}</msubsup>")
-            else:
-                tag = "msup" if kind == "^" else "msub"
-                nodes.append(f"<{tag}>{base}{script}</{tag}>")
-            continue
-        node, tokens = _atom(tokens)
-        nodes.append(node)
-    return "".join(nodes), tokens
-
-
-def _atom(tokens):
-    token, tokens = tokens[0], tokens[1:]
-    if token == "{":
-        inner, tokens = _row(tokens, "}")
-        return f"<mrow>{inner}</mrow>", tokens[1:]
-    if token.startswith("\\"):
-        return _command(token[1:], tokens)
-    if token[0].isdigit():
-        return f"<mn>{token}</mn>", tokens
-    if token.isalpha():
-        return f"<mi>{token}</mi>", tokens
-    if token == "|":
-        return '<mo stretchy="false" lspace="0" rspace="0">|</mo>', tokens
-    if token == "'":
-        return "<mo>&#x2032;</mo>", tokens
-    return f"<mo>{'&#x2212;' if token == '-' else html.escape(token)}</mo>", tokens
-
-
-def _command(name, tokens):
-    if name in ("tfrac", "frac"):
-        if tokens[0] != "{" and len(tokens[0]) == 2 and tokens[0].isdigit():
-            tokens = [tokens[0][0], tokens[0][1], *tokens[1:]]
-        top, tokens = _atom(tokens)
-        bottom, tokens = _atom(tokens)
-        return f"<mfrac>{top}{bottom}</mfrac>", tokens
-    if name == "sqrt":
-        inner, tokens = _atom(tokens)
-        return f"<msqrt>{inner}</msqrt>", tokens
-    if name in ("mathrm", "text", "operatorname", "mathbb"):
-        word, tokens = _word(tokens)
-        variant = "double-struck" if name == "mathbb" else "normal"
-        return f'<mi mathvariant="{variant}">{html.escape(word)}</mi>', tokens
-    if name in _GREEK:
-        return f"<mi>{_GREEK[name]}</mi>", tokens
-    if name in _SIGNS:
-        return (f"<mo>{_SIGNS[name]}</mo>" if _SIGNS[name] else ""), tokens
-    if name in (
-        "log",
-        "exp",
-        "inf",
-        "max",
-        "min",
-        "cos",
-        "cosh",
-        "sin",
-        "sinh",
-        "tanh",
-        "acos",
-        "asinh",
-    ):
-        return f"<mi mathvariant='normal'>{name}</mi>", tokens
-    return f"<mtext>{html.escape(name)}</mtext>", tokens
-
-
-def _word(tokens):
-    """The letters in braces as one word, and the tokens after them."""
-    end = tokens.index("}")
-    return "".join(tokens[1:end]), tokens[end + 1 :]

@@ -37,9 +37,9 @@ _TEXTS = {
         ("$D D^T = A I$, more atoms than features",),
     ),
     "general": (
-        "For general atoms nothing separates, but the energy lies below "
-        "$E(w) + \\langle\\nabla, z - w\\rangle + \\tfrac L2\\|z - w\\|^2$ plus the "
-        "penalty, which does.",
+        "For general atoms nothing separates, but $f(z) = \\tfrac12\\|x - Dz\\|^2$ lies below "
+        "$f(w) + \\langle\\nabla f(w), z - w\\rangle + \\tfrac L2\\|z - w\\|^2$, which does, "
+        "as the penalty does.",
         "$D^T D \\preceq L I$; minimising the majoriser is one proximal gradient step.",
         ("$L$ at least the largest eigenvalue of $D^T D$",),
     ),

@@ -12,6 +12,7 @@ from ..priors import SymbolicPrior
 from ..symbolic.evidence import CONFIRMED, PROVED, REFUTED, Evidence, excess, trials, weakest
 from ..validation import InputError
 from . import given, horseshoe, posterior
+from .catalogue import Atlas
 from .forward import derive
 from .known import KNOWN
 from .named import prior_of_row, scalar_penalty
@@ -89,7 +90,8 @@ def atlas():
 
     Returns
     -------
-    tuple of AtlasRow
+    Atlas
+        A tuple of AtlasRow with ``find``, ``summary`` and ``to_markdown``.
 
     Examples
     --------
@@ -128,7 +130,7 @@ def atlas():
         AtlasRow(key, "mean", prior, "", formula, parameters=values, check=check)
         for key, prior, formula, values, check in _mean_rows()
     ]
-    return (*forward, *vector, *refused, *backward, *means)
+    return Atlas((*forward, *vector, *refused, *backward, *means))
 
 
 def find_row(key):

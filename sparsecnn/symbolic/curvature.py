@@ -41,8 +41,8 @@ def curvature(solution):
     candidates = []
     for piece in half.pieces(values):
         candidates += _extremes(piece, values)
-    jumps = bool(half.envelope(values).jumps())
     whole = solution.penalty
+    jumps = bool(whole.envelope(values).jumps())  # of the whole: a mirrored one may jump at zero
     convex = is_convex(whole.curves(values), dict(whole.joint_values(values)))
     least = None
     known = [c for c in candidates if c is not None]

@@ -381,6 +381,7 @@ def _newton_step(curve, x, z, a, b):
     slope = 1 + curve.curvature(z)
     newton = z - excess / slope
     inside = (slope > 0) & (newton >= a) & (newton <= b)
+    inside &= (newton > curve.low) & (newton < curve.high)  # F may have no slope at open ends
     following = np.where(inside, newton, 0.5 * (a + b))
     following = np.where(np.abs(excess) <= 1e-16 * (np.abs(x) + np.abs(z)), z, following)
     size = np.abs(following)

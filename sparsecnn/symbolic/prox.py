@@ -184,7 +184,12 @@ def solve_prox(penalty, values, *, n_samples=3, seed=0):
             else _threshold(half, samples, envelopes, k, branches)
         )
         branches.append(_branch(half, samples, [e.branches[k] for e in envelopes], start))
-    if even and len(branches) > 1 and branches[0].value == 0 and branches[1].start.value == 0:
+    if (
+        even
+        and len(branches) > 1
+        and branches[0].value == 0
+        and branches[1].start.value.is_nonpositive
+    ):  # only x = 0 itself would be sent there
         first = dataclasses.replace(branches[1], start=Threshold(-sp.oo, "ends"))
         branches = [first, *branches[2:]]  # smooth at zero: no dead zone
     return ScalarProx(penalty, even, tuple(branches), tuple(samples))
