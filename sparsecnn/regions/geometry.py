@@ -166,7 +166,9 @@ class LayerGeometry:
         Then the layer falls apart into independent 1-D convolutions, on a line and not a circle.
         """
         wraps = self.circular and max(self.kernel_size) > 1
-        return not wraps and any(len({a for line in self._axis(axis) for a, _ in line}) <= 1 for axis in (0, 1))
+        return not wraps and any(
+            len({a for line in self._axis(axis) for a, _ in line}) <= 1 for axis in (0, 1)
+        )
 
     def components(self):
         """Split the positions into groups that share no pixel, up to relabelling.

@@ -5,15 +5,16 @@ side.
 
 Regions = sets of neurons with independent normals, if no dependent set meets in a point. With free
 biases none does at generic weights (derived here). Let ``lambda_ik`` be a relation among the
-normals of filters ``k`` at positions ``i``, and write it as polynomials ``p_k(z) = sum_i lambda_ik
-z^i``. A common point needs ``sum_k b_k p_k(1) = 0``; the biases being free, ``p_k(1) = 0`` for every
-``k``. Scale the image: pixel ``j`` by ``t^j`` and so tap ``a`` by ``t^a`` makes generic weights of
-generic weights and a relation of the relation, ``lambda_ik t^i``; so ``p_k(t) = 0`` for almost all
-``t > 0`` and ``lambda = 0``. Padding cuts monomials off, stride and dilation change exponents:
-nothing else changes. On a circle ``t`` runs through the roots of unity of its length: then every
-Fourier coefficient of ``lambda_k`` is zero, and ``lambda = 0`` again. Fixed breakpoints shift the
-biases of a relation and leave ``p_k(1) = 0``. Independence is an open condition, so the generic
-count is the maximum over all weights, and the average for weights from any density.
+normals of filters ``k`` at positions ``i``, and write it as polynomials
+``p_k(z) = sum_i lambda_ik z^i``. A common point needs ``sum_k b_k p_k(1) = 0``; the biases being
+free, ``p_k(1) = 0`` for every ``k``. Scaling the image, pixel ``j`` by ``t^j`` and so tap ``a`` by
+``t^a``, makes generic weights of generic weights and of the relation another, ``lambda_ik t^i``; so
+``p_k(t) = 0`` for almost all ``t > 0`` and ``lambda = 0``. Padding cuts monomials off, stride and
+dilation change exponents: nothing else changes. On a circle ``t`` runs through the roots of unity
+of its length: then every Fourier coefficient of ``lambda_k`` is zero, and ``lambda = 0`` again.
+Fixed breakpoints shift the biases of a relation and leave ``p_k(1) = 0``. Independence is an open
+condition, so the generic count is the maximum over all weights, and the average for weights from
+any density.
 """
 
 from __future__ import annotations

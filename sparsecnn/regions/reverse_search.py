@@ -82,13 +82,12 @@ def distinct(hyperplanes):
     facing : bool array of shape (m,)
         Whether its normal has the same direction.
     """
-    hyperplanes = np.asarray(hyperplanes, dtype=float)
-    length = np.linalg.norm(hyperplanes[:, :-1], axis=1)
-    moves = length > 1e-12 * np.maximum(1.0, np.abs(hyperplanes[:, -1]))
+    units = cells.normalised(hyperplanes)
+    moves = units[:, :-1].any(axis=1)
     planes = np.zeros((0, hyperplanes.shape[1]))
     owner, facing = np.full(len(hyperplanes), -1), np.ones(len(hyperplanes), dtype=bool)
     for k in np.flatnonzero(moves):
-        unit = hyperplanes[k] / length[k]
+        unit = units[k]
         for sign in (1.0, -1.0):
             apart = np.abs(planes - sign * unit)
             near = (apart[:, :-1] < SAME).all(axis=1)

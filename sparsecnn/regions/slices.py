@@ -45,6 +45,9 @@ class RegionSlice:
         The plane: ``origin + u basis[0] + v basis[1]``.
     domain : array of shape (n_corners, 2)
         The piece of the plane that was cut.
+    complete : bool
+        False after an interruption: the polygons are regions all the same, but fill a part of the
+        domain only.
     """
 
     vertices: np.ndarray
@@ -55,6 +58,7 @@ class RegionSlice:
     origin: np.ndarray
     basis: np.ndarray
     domain: np.ndarray
+    complete: bool = True
 
     @property
     def n_regions(self):
@@ -74,16 +78,18 @@ class RegionSlice:
     def summary(self):
         """Return the slice as two lines of text."""
         total = float(polygons.areas(self.domain[None])[0])
+        stopped = "" if self.complete else " (interrupted: the rest is not cut)"
         return (
             f"{self.n_regions:,} linear regions, {len(np.unique(self.keys)):,} patterns, "
             f"{len(self.decision_boundary):,} boundary segments\n"
-            f"areas add up to {self.areas.sum():.12g} of {total:.12g}"
+            f"areas add up to {self.areas.sum():.12g} of {total:.12g}{stopped}"
         )
 
     def to_dict(self):
         """Return the numbers as a plain dictionary."""
         return {
             "n_regions": self.n_regions,
+            "complete": self.complete,
             "areas": self.areas.tolist(),
             "polygons": [p.tolist() for p in self.polygons],
             "labels": self.labels.tolist(),
@@ -174,6 +180,7 @@ def plane_slice(
     Returns
     -------
     RegionSlice
+        After Ctrl-C with the polygons that were finished, if any, and ``complete`` False.
 
     Raises
     ------
@@ -196,10 +203,17 @@ def plane_slice(
         np.zeros((0, base.shape[1])), np.zeros((3, 1, 0)),
     )  # fmt: skip
     classes = isinstance(work[-1], Affine)  # scores of classes, not another hidden layer
-    finished = [_finish(final, classes) for final in _cut_all(work, chunk, limit)]
+    finished, complete = [], True
+    try:
+        for final in _cut_all(work, chunk, limit):
+            finished.append(_finish(final, classes))
+    except KeyboardInterrupt:
+        if not finished:
+            raise
+        complete = False
     vertices, sizes = polygons.stack([part[:2] for part in finished])
     keys, labels, boundary = (np.concatenate([part[k] for part in finished]) for k in (2, 3, 4))
-    return RegionSlice(vertices, sizes, keys, labels, boundary, origin, basis, corners)
+    return RegionSlice(vertices, sizes, keys, labels, boundary, origin, basis, corners, complete)
 
 
 def _plane(plane, box):
@@ -364,7 +378,10 @@ def _cut_polygons(chunk, which, values):
     origin = np.concatenate([piece[2] for piece in pieces])
     vertices, sizes = polygons.stack([piece[:2] for piece in pieces])
     new = dataclasses.replace(
-        chunk, vertices=vertices, sizes=sizes, keys=chunk.keys[origin],
+        chunk,
+        vertices=vertices,
+        sizes=sizes,
+        keys=chunk.keys[origin],
         change=chunk.change[:, origin],
     )
     return new, origin
