@@ -26,8 +26,8 @@ LARGEST_RATIONAL = 300_000
 LARGEST_COUNT = 20_000_000
 #: operations of the linear programs: some twenty minutes
 LARGEST_WORK, WORK_PER_SECOND = 10**11, 10**8
-#: random inputs that show a cell-by-cell count to be hopeless
-PROBES = 256
+#: numbers that the layers of random inputs may hold, to show a list of cells to be hopeless
+LARGEST_PROBE = 10**7
 
 
 def count(network, input_shape, domain=None, *, limit=None, n_jobs=1, cells=None):
@@ -84,12 +84,14 @@ def count(network, input_shape, domain=None, *, limit=None, n_jobs=1, cells=None
             _refuse_hopeless(rows[0], listed)
             if cells is None and enumeration.is_one_layer(work):
                 return _count_one_layer(*rows, listed)
-        _refuse_certain(network, input_shape, domain, limit, each)
+        probes = LARGEST_PROBE // (n + sum(stage.width for stage in work))
+        if limit < probes:
+            _refuse_certain(network, input_shape, domain, limit, each, probes)
         return _count_cells(network, input_shape, domain, work, limit, n_jobs, cells)
     except Interrupted as stop:
         method = "cells or sets found before the interruption, below; a closed bound above"
         lower = max(1, sum(stop.counts))
-        return RegionCount(None, None, lower, _upper(work, n), None, method, (STOPPED,))
+        return RegionCount(None, None, lower, closed_upper(work, n), None, method, (STOPPED,))
 
 
 def _decisions(stage):
@@ -111,21 +113,20 @@ def _refuse_hopeless(normals, limit):
         )
 
 
-def _refuse_certain(network, input_shape, domain, limit, each):
+def _refuse_certain(network, input_shape, domain, limit, each, probes):
     """Random inputs in more regions than the limit show what a list of cells would come to."""
-    if limit >= PROBES:
-        return
+    probes = min(probes, 2 * limit + 100)
     shape = tuple(int(n) for n in np.atleast_1d(input_shape))
     rng = as_generator(0)
     if domain is None:
-        inputs = rng.standard_normal((PROBES, *shape))
+        inputs = rng.standard_normal((probes, *shape))
     else:
         low, high = enumeration.as_box(domain, math.prod(shape))
-        inputs = rng.uniform(low, high, (PROBES, math.prod(shape))).reshape(PROBES, *shape)
+        inputs = rng.uniform(low, high, (probes, math.prod(shape))).reshape(probes, *shape)
     found = len(np.unique(pattern_keys(network, inputs, fuse_pools=False)))
     if found > limit:
         raise TooLarge(
-            f"{PROBES} random inputs lie in {found} regions (limit {limit:,}), and each region "
+            f"{probes:,} random inputs lie in {found:,} regions (limit {limit:,}), and each region "
             f"takes about {each / WORK_PER_SECOND:.2g} s. Take a smaller box, use plane_slice or "
             "sampling, or raise the limit."
         )
@@ -173,7 +174,7 @@ def _listing(work, n, domain):
     return enumeration.linear_regions
 
 
-def _upper(work, n):
+def closed_upper(work, n):
     """Return a closed bound of the number of regions of any network of this shape.
 
     Serra et al.'s, if every activation is constant on some piece (then it is a sum of ReLUs, one
@@ -181,7 +182,7 @@ def _upper(work, n):
     """
     bends = [stage for stage in work if not isinstance(stage, Affine)]
     relus = all(isinstance(s, Bend) and (s.slopes == 0).any(axis=0).all() for s in bends)
-    if relus and sum(map(_decisions, bends)) < 1000:
+    if relus and bends:
         return serra_upper(n, [_decisions(stage) for stage in bends])
     value, dimension = 1, n
     for stage in work:

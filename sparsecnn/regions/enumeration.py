@@ -106,6 +106,7 @@ def search_regions(network, input_shape, domain=None, *, limit=None):
             "a reverse search. Use linear_regions."
         )
     n = int(np.prod(input_shape))
+    refuse_large(work, n)
     bend = next(k for k, stage in enumerate(work) if isinstance(stage, Bend))
     hyperplanes = np.column_stack(layer_rows(work[: bend + 1], input_shape))
     walls, _ = _box_rows(as_box(domain, n), n)

@@ -205,17 +205,19 @@ class LayerGeometry:
 
 
 def _connected(windows):
-    """Group windows that share pixels, keeping their order."""
-    owner, groups = {}, []
-    for window in windows:
-        if not window:
-            continue
-        touched = {owner[p] for p in window if p in owner}
-        merged = [w for g in sorted(touched) for w in groups[g]] + [window]
-        for g in touched:
-            groups[g] = []
-        groups.append(merged)
-        for w in merged:
-            for p in w:
-                owner[p] = len(groups) - 1
-    return [group for group in groups if group]
+    """Group windows that share pixels, keeping their order: a forest, joined pixel by pixel."""
+    parent, owner, groups = list(range(len(windows))), {}, {}
+
+    def top(i):
+        while parent[i] != i:
+            parent[i] = i = parent[parent[i]]
+        return i
+
+    for i, window in enumerate(windows):
+        for pixel in window:
+            other = top(owner.setdefault(pixel, i))
+            parent[top(i)] = other
+    for i, window in enumerate(windows):
+        if window:
+            groups.setdefault(top(i), []).append(window)
+    return list(groups.values())

@@ -35,6 +35,10 @@ from .result import STOPPED, Interrupted, RegionCount, TooLarge
 LARGEST_PLAIN = 30_000_000
 #: orbits of independent sets that the symmetric search may list, at one to two microseconds
 LARGEST_ORBITS = 8_000_000
+#: operations of the rank's elimination: some ten seconds
+LARGEST_RANK = 10**9
+#: neurons times pixels up to which general position is worked out
+LARGEST_GENERAL = 10**9
 
 _PRIME_FIELD = (
     "random weights in a field of 2^61 - 1 elements stand for generic ones; the chance of a wrong "
@@ -168,6 +172,7 @@ class LayerArchitecture:
 
     def _shared_counts(self, windows, limit):
         """Independent sets by size, for one group of overlapping windows."""
+        _refuse_hopeless(windows, limit)
         fields = [[frozenset(w) for w in windows]]
         pixels = len(frozenset().union(*fields[0]))
         work = formulas.count_tuples(fields, formulas.binomial_weights(self.n_filters))
@@ -194,6 +199,7 @@ class LayerArchitecture:
 
     def _central_counts(self, limit):
         """No-broken-circuit sets of a layer without biases."""
+        _refuse_hopeless(self.geometry.windows, limit)
         rows, n = self.generic_rows(), self.geometry.n_pixels
         work = formulas.zaslavsky(len(rows), modular.rank(rows[:, :n]))
         if self.breakpoints == 1:
@@ -225,6 +231,13 @@ class LayerArchitecture:
 
     def rank(self):
         """Return the rank of the normals at generic weights: the input dimensions that count."""
+        pixels = self.geometry.n_pixels
+        work = self.n_neurons * pixels * min(self.n_neurons, pixels)
+        if work > LARGEST_RANK:
+            raise TooLarge(
+                f"the rank of {self.n_neurons:,} normals of {pixels:,} entries takes {work:.2g} "
+                f"operations (limit {LARGEST_RANK:.0e}). Use a smaller image or fewer filters."
+            )
         return modular.rank(self.generic_rows()[:, : self.geometry.n_pixels])
 
     def invisible_directions(self):
@@ -243,18 +256,17 @@ class LayerArchitecture:
 
     def lower(self):
         """Return a proved lower bound: the neurons of windows that do not overlap, alone."""
-        taken, value = set(), 1
-        for window in sorted(self.geometry.windows, key=len, reverse=True):
-            if window and taken.isdisjoint(window):
-                taken |= set(window)
-                count = formulas.zaslavsky if self.bias else formulas.zaslavsky_central
-                extra = (self.breakpoints,) if self.bias else ()
-                value *= count(self.n_filters, len(window), *extra)
-        return value
+        count = formulas.zaslavsky if self.bias else formulas.zaslavsky_central
+        extra = (self.breakpoints,) if self.bias else ()
+        windows = _apart(self.geometry.windows)
+        return math.prod(count(self.n_filters, len(window), *extra) for window in windows)
 
     def upper(self):
         """Return a proved upper bound: the formula, or general position where it is too large."""
         pixels = len(set().union(*self.geometry.windows))
+        pieces = self.n_neurons * self.breakpoints
+        if pixels * self.n_neurons > LARGEST_GENERAL:  # sum_(i <= n) binom(m, i) p^i, bounded again
+            return min((self.breakpoints + 1) ** self.n_neurons, (pieces + 1) ** pixels)
         general = formulas.zaslavsky(self.n_neurons, pixels, self.breakpoints)
         if not self.bias and self.breakpoints == 1:
             general = formulas.zaslavsky_central(self.n_neurons, pixels)
@@ -286,6 +298,26 @@ class LayerArchitecture:
             "per_parameter": float(ratio),
             "per_parameter_local": float(ratio / positions**degree),
         }
+
+
+def _apart(windows):
+    """Windows that share no pixel, the largest first."""
+    taken, chosen = set(), []
+    for window in sorted(windows, key=len, reverse=True):
+        if window and taken.isdisjoint(window):
+            taken.update(window)
+            chosen.append(window)
+    return chosen
+
+
+def _refuse_hopeless(windows, limit):
+    """One filter at windows apart makes independent sets of all of them, in whatever order."""
+    least, allowed = len(_apart(windows)), LARGEST_PLAIN if limit is None else limit
+    if 2.0 ** min(least, 1000) > allowed:
+        raise TooLarge(
+            f"the exact count would list at least 2^{least} sets of neurons (limit {allowed:.3g}). "
+            "Use formula() and the bounds, or a smaller image."
+        )
 
 
 def _lay(taps, windows, n_pixels):

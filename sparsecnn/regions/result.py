@@ -62,6 +62,11 @@ class RegionCount:
     method: str = ""
     assumptions: tuple = ()
 
+    @property
+    def interrupted(self):
+        """Whether Ctrl-C ended the count, so that only bounds are known."""
+        return STOPPED in self.assumptions
+
     def summary(self):
         """Return the count as a few lines of text, one per known field."""
         lines = [
