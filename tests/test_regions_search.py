@@ -129,17 +129,17 @@ def test_circular_layers_are_counted_as_random_weights_are(shape, filters, size,
         assert sc.regions.count([conv, sc.Activation("relu")], shape).exact == result.exact
 
 
-def test_on_a_circle_no_dependent_filters_meet_in_a_point():
-    # four pixels, filters 1 + z^2 and 1 - z^2 share no zero; one filter's own shifts are dependent
+def test_a_filter_that_repeats_around_the_circle_makes_fewer_regions():
     conv = sc.Conv2D(np.array([[[[1.0, 0.0, 1.0]]]]), [1.0], padding="circular")
     special = sc.regions.count([conv, sc.Activation("relu")], (1, 1, 4)).exact
     assert special < sc.regions.architecture((1, 1, 4), 1, (1, 3), padding="circular").exact
 
 
 def wide_network(rng):
-    filters = rng.standard_normal((6, 1, 5, 5))
-    return [sc.Conv2D(filters, rng.standard_normal(6)), sc.Activation("relu"), sc.MaxPool(2),
-            sc.Flatten(), sc.Linear(rng.standard_normal((30, 864))), sc.Activation("relu")]  # fmt: skip
+    conv = sc.Conv2D(rng.standard_normal((6, 1, 5, 5)), rng.standard_normal(6))
+    dense = sc.Linear(rng.standard_normal((30, 864)))
+    relu = sc.Activation("relu")
+    return [conv, relu, sc.MaxPool(2), sc.Flatten(), dense, relu]
 
 
 HOPELESS = {
@@ -152,7 +152,9 @@ HOPELESS = {
     "a photograph's": lambda rng: sc.regions.count(
         [sc.Conv2D(rng.standard_normal((2, 3, 7, 7))), sc.Activation("relu")], (3, 224, 224)
     ),
-    "its cells": lambda rng: next(sc.regions.search_regions(sc.MaxPool(2), (3, 224, 224))),
+    "its cells": lambda rng: next(
+        sc.regions.search_regions((np.ones((2, 3, 7, 7)), None), (3, 224, 224))
+    ),
     "a max-pool's": lambda rng: sc.regions.count(sc.MaxPool(2), (1, 28, 28)),
     "a tropical layer's": lambda rng: sc.regions.count(
         sc.regions.TropicalConv2D(rng.uniform(size=(4, 1, 3, 3)), stride=2, padding=1), (1, 28, 28)
@@ -166,9 +168,23 @@ HOPELESS = {
 
 @pytest.mark.parametrize("name", HOPELESS)
 def test_what_would_not_finish_is_refused_with_a_number_and_a_way_out(name):
-    expected = sc.InputError if name == "its cells" else sc.regions.TooLarge
-    with pytest.raises(expected, match=r"(?s)\d.*Use |\d.*Take |Use linear_regions"):
+    with pytest.raises(sc.regions.TooLarge, match=r"\d.*\. (Use|Take|Count) "):
         HOPELESS[name](np.random.default_rng(7))
+
+
+def test_a_slice_of_a_large_network_is_estimated_first():
+    rng = np.random.default_rng(8)
+    network, points = wide_network(rng), rng.standard_normal((3, 1, 28, 28))
+    with pytest.raises(
+        sc.regions.TooLarge, match=r"about [\d.e+]+ regions, by \d+ small squares"
+    ) as no:
+        sc.regions.plane_slice(network, points, (-100, 100), limit=1000)
+    estimate = float(str(no.value).split()[1])
+    with pytest.raises(sc.regions.TooLarge, match="small squares") as no:
+        sc.regions.plane_slice(network, points, ((0.3, 0.3), (0.4, 0.4)), limit=10)
+    small = float(str(no.value).split()[1])
+    found = sc.regions.plane_slice(network, points, ((0.3, 0.3), (0.4, 0.4))).n_regions
+    assert found / 3 < small < 3 * found < 3 * estimate
 
 
 def test_processes_share_one_limit():

@@ -23,6 +23,8 @@ from .result import TooLarge
 CHUNK = 500
 #: polygons of one slice: some ten minutes and five gigabytes
 LARGEST_SLICE = 5_000_000
+#: squares, each this share of the area, that estimate the polygons of networks of this many outputs
+PROBES, PROBE_SHARE, PROBED_FROM = 16, 1e-5, 1000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -203,6 +205,8 @@ def plane_slice(
         np.zeros((0, base.shape[1])), np.zeros((3, 1, 0)),
     )  # fmt: skip
     classes = isinstance(work[-1], Affine)  # scores of classes, not another hidden layer
+    if sum(stage.width for stage in work if not isinstance(stage, Affine)) > PROBED_FROM:
+        _refuse_hopeless(work, chunk, limit)
     finished, complete = [], True
     try:
         for final in _cut_all(work, chunk, limit):
@@ -214,6 +218,35 @@ def plane_slice(
     vertices, sizes = polygons.stack([part[:2] for part in finished])
     keys, labels, boundary = (np.concatenate([part[k] for part in finished]) for k in (2, 3, 4))
     return RegionSlice(vertices, sizes, keys, labels, boundary, origin, basis, corners, complete)
+
+
+def _refuse_hopeless(work, chunk, limit):
+    """Estimate the polygons from some tiny squares, in the piece and in smaller ones within it."""
+    corners, rng = chunk.vertices[0], np.random.default_rng(0)
+    middle = corners.mean(axis=0)
+    sizes = 8.0 ** -np.arange(4)  # far out there may be little to see
+    estimate = max(_estimate(work, chunk, middle + f * (corners - middle), rng) for f in sizes)
+    if estimate > 1.5 * limit:
+        raise TooLarge(
+            f"about {estimate:.1g} regions, by {PROBES} small squares of the plane's piece (limit "
+            f"{limit:,}). Take a smaller box, or raise the limit."
+        )
+
+
+def _estimate(work, chunk, corners, rng):
+    """The polygons of a convex piece, from those of squares of a small share of its area."""
+    span, area = np.ptp(corners, axis=0), float(polygons.areas(corners[None])[0])
+    square = np.array([[0, 0], [1, 0], [1, 1], [0, 1]]) * span
+    square *= np.sqrt(PROBE_SHARE * area / span.prod())
+    total = 0.0
+    for place in rng.dirichlet(np.ones(len(corners)), size=PROBES) @ corners:
+        probe = dataclasses.replace(chunk, vertices=(place + square)[None], sizes=np.array([4]))
+        try:
+            found = sum(len(part) for part in _cut_all(work, probe, CHUNK))
+        except TooLarge:
+            found = CHUNK
+        total += (np.sqrt(found) - 1) ** 2  # (k + 1)^2 pieces show where k^2 polygons would fit
+    return total / PROBE_SHARE / PROBES
 
 
 def _plane(plane, box):
