@@ -175,9 +175,7 @@ def test_what_would_not_finish_is_refused_with_a_number_and_a_way_out(name):
 def test_a_slice_of_a_large_network_is_estimated_first():
     rng = np.random.default_rng(8)
     network, points = wide_network(rng), rng.standard_normal((3, 1, 28, 28))
-    with pytest.raises(
-        sc.regions.TooLarge, match=r"about [\d.e+]+ regions, by \d+ small squares"
-    ) as no:
+    with pytest.raises(sc.regions.TooLarge, match=r"about .* by \d+ small squares") as no:
         sc.regions.plane_slice(network, points, (-100, 100), limit=1000)
     estimate = float(str(no.value).split()[1])
     with pytest.raises(sc.regions.TooLarge, match="small squares") as no:

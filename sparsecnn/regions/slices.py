@@ -24,7 +24,7 @@ CHUNK = 500
 #: polygons of one slice: some ten minutes and five gigabytes
 LARGEST_SLICE = 5_000_000
 #: squares, each this share of the area, that estimate the polygons of networks of this many outputs
-PROBES, PROBE_SHARE, PROBED_FROM = 16, 1e-5, 1000
+PROBES, PROBE_SHARE, PROBED_FROM = 16, 1e-5, 500
 
 
 @dataclasses.dataclass(frozen=True)
