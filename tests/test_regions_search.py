@@ -57,6 +57,12 @@ def test_reverse_search_finds_the_cells_of_degenerate_arrangements(scale):
             assert "reverse search" in searched.method
 
 
+@pytest.mark.parametrize("domain", [None, (-1, 1)])
+def test_reverse_search_of_almost_nothing(domain):
+    for weights in (np.zeros((1, 1)), np.zeros((2, 3)), np.ones((1, 1)), np.ones((3, 2))):
+        assert_same_cells((weights, np.zeros(len(weights))), (weights.shape[1],), domain)
+
+
 def test_reverse_search_takes_several_breakpoints_and_layers_around_them():
     rng = np.random.default_rng(3)
     network = sc.Network([

@@ -226,7 +226,7 @@ def _refuse_hopeless(work, chunk, limit):
     middle = corners.mean(axis=0)
     sizes = 8.0 ** -np.arange(4)  # far out there may be little to see
     estimate = max(_estimate(work, chunk, middle + f * (corners - middle), rng) for f in sizes)
-    if estimate > 1.5 * limit:
+    if estimate > 1.2 * limit:
         raise TooLarge(
             f"about {estimate:.1g} regions, by {PROBES} small squares of the plane's piece (limit "
             f"{limit:,}). Take a smaller box, or raise the limit."
