@@ -36,7 +36,7 @@ def test_reverse_search_finds_the_cells_of_random_arrangements(scale):
 
 def test_reverse_search_finds_the_cells_of_degenerate_arrangements(scale):
     rng = np.random.default_rng(2)
-    for k in range(scale(60, 600)):
+    for k in range(scale(40, 600)):
         n, m = int(rng.integers(1, 5)), int(rng.integers(1, 10))
         weights = rng.integers(-2, 3, (m, n)).astype(float)
         bias = rng.integers(-2, 3, m).astype(float)

@@ -171,12 +171,10 @@ class _Tree:
         closing = turned[:, :, None] * self.products * sense[:, None]  # wall by ray
         with np.errstate(divide="ignore", invalid="ignore"):
             reach = np.where(closing > 1e-9, room[:, :, None] / closing, np.inf)
-        reach = np.concatenate(
-            [reach, np.full((k, 2, m), np.inf)], axis=1
-        )  # there are two, at least
+            reach = np.concatenate([reach, np.full((k, 2, m), np.inf)], axis=1)  # there are two
+            start, end = np.partition(reach, 1, axis=1)[:, :2].transpose(1, 0, 2)
+            ahead = np.where(np.isfinite(start), np.minimum((end - start) / 2, 1.0), 0.0)
         first = reach.argmin(axis=1)
-        start, end = np.partition(reach, 1, axis=1)[:, :2].transpose(1, 0, 2)
-        ahead = np.where(np.isfinite(start), np.minimum((end - start) / 2, 1.0), 0.0)
         ahead[(first >= m) | (ahead < CLOSE)] = 0
         found, behind = np.zeros((k, m), dtype=bool), np.zeros((k, m, points.shape[1]))
         cell, ray = np.nonzero(ahead)
