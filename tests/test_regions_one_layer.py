@@ -285,8 +285,8 @@ def test_bad_arguments_are_refused_by_name():
         sc.regions.architecture((1, 3, 3), 2, 4)
     with pytest.raises(sc.InputError, match="n_filters"):
         sc.regions.architecture((1, 3, 3), 0, 2)
-    with pytest.raises(sc.InputError, match="circular"):
-        sc.regions.architecture((1, 3, 3), 1, 2, padding="circular")
+    with pytest.raises(sc.InputError, match="reflect"):
+        sc.regions.architecture((1, 3, 3), 1, 2, padding="reflect")
 
 
 def test_the_field_arithmetic_is_that_of_python_integers():

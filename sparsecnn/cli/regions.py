@@ -8,6 +8,7 @@ import json
 import sys
 
 from .arguments import (
+    EXIT_INTERRUPTED,
     EXIT_OK,
     add_common,
     at_least,
@@ -82,6 +83,9 @@ def _run_regions(arguments):
         result = regions.architecture(arguments.input, **layers[0])
     else:
         result = _count_within_bounds(network, arguments.input, layers)
+    if result.interrupted:
+        print(json.dumps(result.to_dict(), indent=2) if arguments.json else result.summary())
+        return EXIT_INTERRUPTED
     sample = regions.sample(network, arguments.input, arguments.samples, random_state=rng)
     result = dataclasses.replace(result, sampled=sample.sampled)
     if arguments.json:

@@ -12,19 +12,21 @@ graph networks, polynomial and shape-tailored networks, approximation rates of r
 
 from .choices import pattern_keys
 from .constructions import folding_network, random_network, zigzag_network
-from .enumeration import count, linear_regions
+from .counting import count
+from .enumeration import linear_regions, search_regions
 from .inequalities import conv_bounds, dense_bounds
 from .kernels import effective_dimension, hierarchical_kernels, learning_curve_exponent
 from .lines import LineSlice, line_slice
 from .one_layer import LayerArchitecture, architecture, layer
 from .per_layer import LayerRegions, NetworkRegions, by_layer
 from .redundancy import Redundancy, measure_redundancy
-from .result import RegionCount, TooLarge
+from .result import Interrupted, RegionCount, TooLarge
 from .sampling import RegionSample, expected_in_disc, expected_on_interval, paper_network, sample
 from .slices import RegionSlice, plane_slice
 from .tropical import TropicalConv2D
 
 __all__ = [
+    "Interrupted",
     "LayerArchitecture",
     "LayerRegions",
     "LineSlice",
@@ -55,5 +57,6 @@ __all__ = [
     "plane_slice",
     "random_network",
     "sample",
+    "search_regions",
     "zigzag_network",
 ]

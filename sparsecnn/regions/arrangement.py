@@ -16,7 +16,7 @@ from math import gcd
 import numpy as np
 
 from . import modular
-from .result import TooLarge
+from .result import Interrupted, TooLarge
 
 #: bytes of one batch of sets; a level that needs more is worked off in parts
 BATCH_BYTES = 64_000_000
@@ -51,6 +51,8 @@ def characteristic_counts(rows, n_columns, *, random_state=0, generic_offsets=Tr
     ------
     TooLarge
         When ``limit`` is exceeded.
+    Interrupted
+        On Ctrl-C, with the sets found so far.
     """
     rng = np.random.default_rng(random_state)
     normals, offsets = rows[:, :n_columns], rows[:, n_columns:]
@@ -64,7 +66,11 @@ def characteristic_counts(rows, n_columns, *, random_state=0, generic_offsets=Tr
         offsets = offsets[:, :0]
     state = np.concatenate([mixed, offsets], axis=1)[None]
     search = _Search(tally, offsets.shape[1], generic_offsets, limit)
-    search.descend([(len(rows), *search.normalise(state, np.ones((1, len(rows)), bool)))], rank, 0)
+    try:
+        first = (len(rows), *search.normalise(state, np.ones((1, len(rows)), bool)))
+        search.descend([first], rank, 0)
+    except KeyboardInterrupt:
+        raise Interrupted(tally) from None
     return tally
 
 
@@ -199,7 +205,10 @@ def rational_counts(rows, n_columns, *, limit=None):
         for i, row in enumerate(rows):
             recurse(_restrict(rows[:i], row, n), n - 1, depth + 1)
 
-    recurse(_distinct(rows, n_columns), n_columns, 0)
+    try:
+        recurse(_distinct(rows, n_columns), n_columns, 0)
+    except KeyboardInterrupt:
+        raise Interrupted(tally) from None
     while len(tally) > 1 and tally[-1] == 0:
         tally.pop()
     return tally

@@ -176,6 +176,13 @@ def centre(rows, points, rounds=2):
     return points
 
 
+def normalised(functions):
+    """Return affine functions with normals of length one; zero where the function is constant."""
+    length = np.linalg.norm(functions[:, :-1], axis=1)
+    moves = length > 1e-12 * np.maximum(1.0, np.abs(functions[:, -1]))
+    return np.where(moves[:, None], functions / np.where(moves, length, 1.0)[:, None], 0.0)
+
+
 def cut(rows, points, functions):
     """Tell which cells an affine function cuts, with a point on either side.
 
@@ -196,10 +203,8 @@ def cut(rows, points, functions):
     unit : array of shape (n_cells, n + 1)
         The functions with normals of length one; zero where the function is constant.
     """
-    length = np.linalg.norm(functions[:, :-1], axis=1)
-    moves = length > 1e-12 * np.maximum(1.0, np.abs(functions[:, -1]))
-    unit = functions / np.where(moves, length, 1.0)[:, None]
-    unit[~moves] = 0
+    unit = normalised(functions)
+    moves = unit[:, :-1].any(axis=1)
     points, value = _off_the_wall(rows, points, unit, moves)
     sides = np.where(moves, value > 0, functions[:, -1] > 0)
     is_cut, others = np.zeros(len(points), dtype=bool), points.copy()

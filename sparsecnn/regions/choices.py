@@ -32,6 +32,11 @@ class Choice:
     gain: np.ndarray
     level: np.ndarray
 
+    @property
+    def width(self):
+        """Number of outputs."""
+        return len(self.source)
+
 
 def _plain(work):
     """Write bends and winners as choices."""

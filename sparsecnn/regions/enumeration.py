@@ -1,29 +1,28 @@
-"""Region counts for given weights: over the integers for one layer, by linear programs for more.
+"""The regions of a network with given weights, one batch at a time, each with a point inside.
 
-``count`` picks the method and says so. The cells of a deep network come one batch at a time, each
-with an interior point, so that memory stays bounded however many there are.
+``linear_regions`` cuts cells by one neuron after the other, for networks of any depth;
+``search_regions`` walks from cell to cell of one layer and keeps no walls. Both hold a few batches
+only, however many regions there are.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import joblib
 import numpy as np
 
-from ..validation import InputError, as_float_array, as_integer
-from . import cells, modular
-from .arrangement import characteristic_counts, rational_counts, rational_rows
-from .inequalities import serra_upper
+from ..validation import InputError, as_float_array
+from . import cells
 from .piecewise import Affine, Bend, stages
-from .result import RegionCount, TooLarge
+from .result import Interrupted, TooLarge
+from .reverse_search import reverse_search
 
-#: cells worked on at a time
-BATCH = 4000
-#: sets that the integer count may meet before the prime field takes over
-LARGEST_RATIONAL = 300_000
-#: sets that the prime field may meet, and cells that the linear programs may find
-LARGEST_COUNT = 20_000_000
+#: cells worked on at a time, and the numbers they may hold together: a quarter of a gigabyte
+BATCH, LARGEST_BATCH = 4000, 30_000_000
+#: numbers of one cell's functions: two gigabytes
+LARGEST_CELL = 250_000_000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,7 +34,7 @@ class Cells:
     rows : array of shape (n_cells, n_walls, n + 1)
     points : array of shape (n_cells, n)
     functions : array of shape (n_cells, n_values, n + 1)
-    patterns : int8 array of shape (n_cells, n_decisions)
+    patterns : int16 array of shape (n_cells, n_decisions)
         Piece of every activation, place of every winner, layer after layer.
     """
 
@@ -46,6 +45,12 @@ class Cells:
 
     def __len__(self):
         return len(self.points)
+
+    @property
+    def at_once(self):
+        """How many of these cells are worked on together."""
+        numbers = math.prod(self.rows.shape[1:]) + math.prod(self.functions.shape[1:])
+        return max(1, min(BATCH, LARGEST_BATCH // max(numbers, 1)))
 
     def part(self, index):
         """The cells with this index."""
@@ -66,42 +71,135 @@ def linear_regions(network, input_shape, domain=None, *, limit=None):
     ------
     Cells
         With ``points`` inside the regions and ``functions`` the network's output on them.
+
+    Raises
+    ------
+    TooLarge
+        When one cell would not fit into memory, or more than ``limit`` regions are certain.
+    Interrupted
+        On Ctrl-C, with the number of regions that are certain.
     """
-    work, first = _start(network, input_shape, domain)
+    work, first = start(network, input_shape, domain)
     yield from _refine(work, (0, 0, first), np.inf if limit is None else limit)
 
 
-def _start(network, input_shape, domain):
+def search_regions(network, input_shape, domain=None, *, limit=None):
+    """Yield the regions of one layer of activations as `linear_regions` does, by reverse search.
+
+    Slower by an order of magnitude, but what waits is ``m + n`` numbers a cell instead of
+    ``m (n + 1)``: for layers with many inputs whose cells would not fit into memory.
+
+    Parameters
+    ----------
+    network, input_shape, domain, limit
+        As in `linear_regions`; affine layers around one elementwise activation.
+
+    Yields
+    ------
+    Cells
+        ``rows`` holds the walls of the domain and all breakpoints, whether they touch or not.
+    """
+    work = stages(network, input_shape)
+    if not is_one_layer(work):
+        raise InputError(
+            "network has more than one layer of activations, or a max-pool; expected one layer for "
+            "a reverse search. Use linear_regions."
+        )
+    n = int(np.prod(input_shape))
+    refuse_large(work, n)
+    bend = next(k for k, stage in enumerate(work) if isinstance(stage, Bend))
+    hyperplanes = np.column_stack(layer_rows(work[: bend + 1], input_shape))
+    walls, _ = _box_rows(as_box(domain, n), n)
+    found = 0
+    try:
+        for signs, points in reverse_search(hyperplanes, walls):
+            found += len(points)
+            if limit is not None and found > limit:
+                raise TooLarge(
+                    f"more than {limit:,} regions. Use a smaller box, plane_slice or sampling, or "
+                    "raise the limit."
+                )
+            yield _on_regions(work[bend:], hyperplanes, walls, signs, points)
+    except KeyboardInterrupt:
+        raise Interrupted([found]) from None
+
+
+def _on_regions(work, hyperplanes, walls, signs, points):
+    """The cells with these signs, and the network's output on them."""
+    bend, rest = work[0], work[1:]
+    unit = cells.normalised(hyperplanes)
+    turned = np.where(signs, 1.0, -1.0)[:, :, None] * unit
+    turned[:, ~unit[:, :-1].any(axis=1), -1] = 1.0  # a constant is no wall
+    rows = np.concatenate([np.broadcast_to(walls, (len(signs), *walls.shape)), turned], axis=1)
+    n_breaks, n_neurons = bend.thresholds.shape
+    patterns = signs.reshape(len(signs), n_breaks, n_neurons).sum(axis=1).astype(np.int16)
+    functions = hyperplanes[None, :n_neurons].repeat(len(signs), axis=0)
+    functions[:, :, -1] += bend.thresholds[0]
+    functions = _bent(bend, functions, patterns)
+    for stage in rest:
+        functions = stage.lift(functions)
+    return Cells(rows, points, functions, patterns)
+
+
+def is_one_layer(work):
+    """Whether a network bends once only, at an elementwise activation."""
+    return [type(stage) for stage in work if not isinstance(stage, Affine)] == [Bend]
+
+
+def layer_rows(work, input_shape):
+    """Return the hyperplanes ``(normals, offsets)`` of the first bend, one row per breakpoint."""
+    n = int(np.prod(input_shape))
+    functions = np.concatenate([np.eye(n), np.zeros((n, 1))], axis=1)[None]
+    for stage in work[:-1]:
+        functions = stage.lift(functions)
+    rows = np.concatenate([functions[0]] * len(work[-1].thresholds))
+    return rows[:, :-1], rows[:, -1] - work[-1].thresholds.reshape(-1)
+
+
+def refuse_large(work, n):
+    """Refuse a network one of whose layers, as functions of the input, would not fit."""
+    widest = max([n, *(stage.width for stage in work)])
+    if widest * (n + 1) > LARGEST_CELL:
+        raise TooLarge(
+            f"the {widest:,} functions of {n:,} inputs of one region alone are "
+            f"{widest * (n + 1) * 8 / 1e9:.3g} GB. Use plane_slice, line_slice or sampling."
+        )
+
+
+def start(network, input_shape, domain):
     """The stages, and the domain as one cell."""
     work = stages(network, input_shape)
     n = int(np.prod(input_shape))
-    box = _box(domain, n)
-    rows, start = _box_rows(box, n)
+    refuse_large(work, n)
+    rows, middle = _box_rows(as_box(domain, n), n)
     identity = np.concatenate([np.eye(n), np.zeros((n, 1))], axis=1)
-    first = Cells(rows[None], start[None], identity[None], np.zeros((1, 0), dtype=np.int8))
+    first = Cells(rows[None], middle[None], identity[None], np.zeros((1, 0), dtype=np.int16))
     return work, first
 
 
 def _refine(work, item, limit):
     """Work off a stack of (stage, next decision, cells), the deepest first."""
     stack, found = [item], 0
-    while stack:
-        index, neuron, batch = stack.pop()
-        known = found + len(batch) + sum(len(rest) for _, _, rest in stack)
-        if known > limit:  # every unfinished cell holds a region
-            raise TooLarge(
-                f"more than {limit:,} regions: {found:,} finished, {known:,} certain. Use "
-                "a smaller box, plane_slice or sampling, or raise the limit."
-            )
-        if len(batch) > BATCH:
-            half = len(batch) // 2
-            stack.append((index, neuron, batch.part(slice(half, None))))
-            stack.append((index, neuron, batch.part(slice(half))))
-        elif index == len(work):
-            found += len(batch)
-            yield batch
-        else:
-            stack.append(_step(work, index, neuron, batch))
+    try:
+        while stack:
+            index, neuron, batch = stack[-1]  # popped when its cells stand somewhere else
+            known = found + sum(len(rest) for _, _, rest in stack)
+            if known > limit:  # every unfinished cell holds a region
+                raise TooLarge(
+                    f"more than {limit:,} regions: {found:,} finished, {known:,} certain. Use "
+                    "a smaller box, plane_slice or sampling, or raise the limit."
+                )
+            if len(batch) > batch.at_once:
+                half = len(batch) // 2
+                parts = batch.part(slice(half, None)), batch.part(slice(half))
+                stack[-1:] = [(index, neuron, part) for part in parts]
+            elif index == len(work):
+                found += len(stack.pop()[2])
+                yield batch
+            else:
+                stack[-1] = _step(work, index, neuron, batch)
+    except KeyboardInterrupt:
+        raise Interrupted([found + sum(len(rest) for _, _, rest in stack)]) from None
 
 
 def _step(work, index, neuron, batch):
@@ -112,17 +210,35 @@ def _step(work, index, neuron, batch):
     return (_bend_step if isinstance(stage, Bend) else _winner_step)(index, neuron, batch, stage)
 
 
-def _count_in_parallel(work, batch, limit, n_jobs):
-    """Cut until there are cells for every process, then count below each share of them."""
+def count_in_parallel(work, batch, limit, n_jobs):
+    """Cut until there are cells for every process, then count below each share of them.
+
+    ``limit`` is for all processes together: each share may use what the others leave.
+    """
     item = (0, 0, batch)
     while item[0] < len(work) and len(item[2]) < 16 * n_jobs:
         item = _step(work, *item)
     index, neuron, batch = item
     shares = [(index, neuron, batch.part(slice(k, None, 4 * n_jobs))) for k in range(4 * n_jobs)]
-    totals = joblib.Parallel(n_jobs=n_jobs)(
-        joblib.delayed(_count_below)(work, share, limit) for share in shares if len(share[2])
-    )
-    return sum(totals)
+    shares = [share for share in shares if len(share[2])]
+    certain = len(batch)  # every cell holds a region
+
+    def tasks():
+        for share in shares:
+            yield joblib.delayed(_count_below)(work, share, limit - certain + len(share[2]))
+
+    try:
+        parallel = joblib.Parallel(n_jobs=n_jobs, return_as="generator")
+        for share, total in zip(shares, parallel(tasks()), strict=True):
+            certain += total - len(share[2])
+            if certain > limit:
+                raise TooLarge(
+                    f"more than {limit:,} regions: {certain:,} certain. Use a smaller box, "
+                    "plane_slice or sampling, or raise the limit."
+                )
+    except KeyboardInterrupt:
+        raise Interrupted([certain]) from None
+    return certain
 
 
 def _count_below(work, item, limit):
@@ -146,10 +262,7 @@ def _bend_step(index, step, batch, bend):
     """Cut by one breakpoint of one neuron; after the last one, apply the pieces."""
     n_breaks, n_neurons = bend.thresholds.shape
     if step == n_breaks * n_neurons:
-        piece = batch.patterns[:, -n_neurons:].astype(int)
-        k = np.arange(n_neurons)
-        functions = batch.functions * bend.slopes[piece, k][:, :, None]
-        functions[:, :, -1] += bend.constants[piece, k]
+        functions = _bent(bend, batch.functions, batch.patterns[:, -n_neurons:])
         return index + 1, 0, dataclasses.replace(batch, functions=functions)
     neuron, which = divmod(step, n_breaks)
     function = batch.functions[:, neuron].copy()
@@ -157,9 +270,17 @@ def _bend_step(index, step, batch, bend):
     split, _, sides = _split(batch, function)
     patterns = split.patterns
     if which == 0:
-        patterns = np.concatenate([patterns, np.zeros((len(split), 1), np.int8)], axis=1)
+        patterns = np.concatenate([patterns, np.zeros((len(split), 1), np.int16)], axis=1)
     patterns[:, -1] += sides
     return index, step + 1, dataclasses.replace(split, patterns=patterns)
+
+
+def _bent(bend, functions, pieces):
+    """Apply each neuron's piece."""
+    pieces, k = pieces.astype(int), np.arange(functions.shape[1])
+    functions = functions * bend.slopes[pieces, k][:, :, None]
+    functions[:, :, -1] += bend.constants[pieces, k]
+    return functions
 
 
 def _winner_step(index, step, batch, winner):
@@ -187,11 +308,12 @@ def _winner_step(index, step, batch, winner):
     walls = walls / np.where(flat, 1.0, length)[:, :, None]
     walls[flat] = np.r_[np.zeros(walls.shape[2] - 1), 1.0]
     rows = np.concatenate([batch.rows[origin], walls], axis=1)
-    patterns = np.concatenate([batch.patterns[origin], best[:, None].astype(np.int8)], axis=1)
+    patterns = np.concatenate([batch.patterns[origin], best[:, None].astype(np.int16)], axis=1)
     return index, step + 1, Cells(rows, current.points[keep], functions, patterns)
 
 
-def _box(domain, n):
+def as_box(domain, n):
+    """Return a box as two flat arrays ``(low, high)``, or None for the whole space."""
     if domain is None:
         return None
     try:
@@ -215,108 +337,3 @@ def _box_rows(box, n):
     low, high = box
     walls = [np.c_[np.eye(n), -low], np.c_[-np.eye(n), high]]
     return np.concatenate(walls), (low + high) / 2
-
-
-def count(network, input_shape, domain=None, *, limit=None, n_jobs=1):
-    """Count the linear regions of a network with given weights.
-
-    A region is a maximal open set of inputs on which every activation stays on one piece and every
-    max-pool window keeps its (first) winner. Average pools and dense layers add none; an L2 pool is
-    refused.
-
-    Parameters
-    ----------
-    network : Network, layer, sequence of layers, or (weights, bias)
-    input_shape : tuple of int
-        ``(channels, height, width)``, or ``(n_inputs,)`` for dense networks.
-    domain : (low, high), optional
-        A box, scalars or arrays of the input's shape; the whole space by default.
-    limit : int, optional
-        Largest number of cells or sets to list (in each process).
-    n_jobs : int
-        Processes that share the cells, where cells are listed.
-
-    Returns
-    -------
-    RegionCount
-        ``exact``; after an interruption ``lower`` holds the regions found so far.
-
-    Raises
-    ------
-    TooLarge
-        When the count passes ``limit``.
-
-    Examples
-    --------
-    >>> from sparsecnn import regions
-    >>> regions.count(([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]], [0.0, 0.0, -1.0]), (2,)).exact
-    7
-    """
-    limit = LARGEST_COUNT if limit is None else as_integer(limit, "limit")
-    work = stages(network, input_shape)
-    bends = [k for k, stage in enumerate(work) if not isinstance(stage, Affine)]
-    if domain is None and bends and isinstance(work[bends[0]], Bend):
-        _refuse_hopeless(work[: bends[0] + 1], input_shape, limit)
-    if domain is None and len(bends) == 1 and isinstance(work[bends[0]], Bend):
-        return _count_one_layer(work[: bends[0] + 1], input_shape, limit)
-    n_jobs = as_integer(n_jobs, "n_jobs")
-    return _count_cells(network, input_shape, domain, work, limit, n_jobs)
-
-
-def _refuse_hopeless(work, input_shape, limit):
-    """Hyperplanes with ``r`` independent normals make ``2^r`` orthants: refuse before starting."""
-    rank = np.linalg.matrix_rank(layer_rows(work, input_shape)[0])
-    if 2.0**rank > limit:
-        raise TooLarge(
-            f"the first layer alone has at least 2^{rank} = {2.0**rank:.3g} regions (limit "
-            f"{limit:,}). Count inside a small box, use plane_slice or sampling, or bound it with "
-            "conv_bounds."
-        )
-
-
-def layer_rows(work, input_shape):
-    """Return the hyperplanes ``(normals, offsets)`` of the first bend, one row per breakpoint."""
-    n = int(np.prod(input_shape))
-    functions = np.concatenate([np.eye(n), np.zeros((n, 1))], axis=1)[None]
-    for stage in work[:-1]:
-        functions = stage.lift(functions)
-    rows = np.concatenate([functions[0]] * len(work[-1].thresholds))
-    return rows[:, :-1], rows[:, -1] - work[-1].thresholds.reshape(-1)
-
-
-def _count_one_layer(work, input_shape, limit):
-    normals, offsets = layer_rows(work, input_shape)
-    rows, n = rational_rows(normals, offsets), normals.shape[1]
-    try:
-        exact = sum(rational_counts(rows, n, limit=min(limit, LARGEST_RATIONAL)))
-        method, assumes = "deletion-restriction over the integers (weights as stored)", ()
-    except TooLarge:
-        field = modular.from_integers(rows)
-        exact = sum(characteristic_counts(field, n, generic_offsets=False, limit=limit))
-        method = "no-broken-circuit sets modulo 2^61 - 1 (weights as stored)"
-        assumes = ("no minor of the weights is a multiple of 2^61 - 1",)
-    return RegionCount(exact, None, exact, exact, None, method, assumes)
-
-
-def _count_cells(network, input_shape, domain, work, limit, n_jobs):
-    n = int(np.prod(input_shape))
-    widths = [len(s.thresholds) * s.thresholds.shape[1] for s in work if isinstance(s, Bend)]
-    upper = serra_upper(n, widths) if widths and len(widths) == _bent(work) else None
-    found = 0
-    try:
-        if n_jobs > 1:
-            found = _count_in_parallel(*_start(network, input_shape, domain), limit, n_jobs)
-        else:
-            for batch in linear_regions(network, input_shape, domain, limit=limit):
-                found += len(batch)
-    except KeyboardInterrupt:
-        return RegionCount(lower=found, upper=upper, method="interrupted; regions found so far")
-    where = "the whole space" if domain is None else "the box"
-    return RegionCount(
-        found, None, found, found, None, f"cell enumeration by linear programs over {where}",
-        (f"regions thinner than {cells.THIN:g} are not told apart from none",),
-    )  # fmt: skip
-
-
-def _bent(work):
-    return sum(not isinstance(stage, Affine) for stage in work)

@@ -16,8 +16,8 @@ from .result import TooLarge
 
 #: numbers that one sweep may hold at a time: two hundred megabytes of 16-bit slacks
 LARGEST_STATE = 100_000_000
-#: pixel sets that a sweep may distinguish
-LARGEST_FAMILY = 100_000
+#: pixel sets that a sweep may distinguish, and the bits that they may take
+LARGEST_FAMILY, LARGEST_SETS = 100_000, 10**8
 
 
 def zaslavsky(n_hyperplanes, dimension, breakpoints=1):
@@ -26,10 +26,11 @@ def zaslavsky(n_hyperplanes, dimension, breakpoints=1):
     The regions of hyperplanes in general position (Zaslavsky 1975), and an upper bound for any
     arrangement whose normals have that rank (Serra et al. 2018).
     """
-    return sum(
-        math.comb(n_hyperplanes, i) * breakpoints**i
-        for i in range(min(dimension, n_hyperplanes) + 1)
-    )
+    total = term = 1
+    for i in range(min(dimension, n_hyperplanes)):
+        term = term * (n_hyperplanes - i) * breakpoints // (i + 1)
+        total += term
+    return total
 
 
 def zaslavsky_central(n_hyperplanes, dimension):
@@ -109,6 +110,12 @@ def count_tuples(families, weights):
             f"a window of {widest:,} values does not fit the formula's sweep. Use fewer filters "
             "or a smaller image."
         )
+    pixels = max((p for family in families for field in family for p in field), default=0)
+    if len(families[0]) * pixels > 10 * LARGEST_SETS:
+        raise TooLarge(
+            f"the formula's sweep over {len(families[0]):,} positions of {pixels + 1:,} "
+            "pixels would not fit into memory. Use a smaller image, or a larger stride."
+        )
     tables = [_sweep_tables([_as_mask(s) for s in family]) for family in families]
     n_positions = len(families[0])
     slack = np.zeros((1, len(tables)), dtype=np.int16)
@@ -132,17 +139,17 @@ def _as_mask(pixels):
 
 def _sweep_tables(masks):
     """For each position: where to read h(X) and h(X + S), and #(S minus X), for every new X."""
-    n = len(masks)
-    done = [0]
+    n, done = len(masks), [0]
     for mask in masks:
         done.append(done[-1] | mask)
+    most = min(LARGEST_FAMILY, LARGEST_SETS // max(1, done[-1].bit_length()))
     wanted = [{0}]
     for q in range(n - 1, -1, -1):
         later = {x & done[q] for x in wanted[0]}
         later |= {(x | masks[q]) & done[q] for x in wanted[0]}
-        if len(later) > LARGEST_FAMILY:
+        if len(later) > most:
             raise TooLarge(
-                f"the formula's sweep over {n} positions must tell more than {LARGEST_FAMILY:,} "
+                f"the formula's sweep over {n} positions must tell more than {most:,.0f} "
                 "sets of pixels apart. Use a smaller image or filter, or a larger stride."
             )
         wanted.insert(0, later)

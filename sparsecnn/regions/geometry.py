@@ -30,17 +30,18 @@ def as_input_shape(value):
 
 
 def _pads(padding, shape, reach, stride):
-    """Return ((top, bottom), (left, right)) pixels of zero padding."""
+    """Return ((top, bottom), (left, right)) pixels of padding."""
     if padding == "valid":
         padding = 0
+    if padding == "circular":
+        return tuple((0, r - 1) for r in reach)
     if padding == "same":
         totals = [max((math.ceil(n / s) - 1) * s + r - n, 0)
                   for n, r, s in zip(shape, reach, stride, strict=True)]  # fmt: skip
         return tuple((total // 2, total - total // 2) for total in totals)
     if isinstance(padding, str):
         raise InputError(
-            f"padding is {padding!r}; expected an integer, a pair, 'valid' or 'same'. Circular "
-            "layers have no generic theory here: count them with given weights (regions.count)."
+            f"padding is {padding!r}; expected an integer, a pair, 'valid', 'same' or 'circular'."
         )
     return tuple((p, p) for p in as_pair(padding, "padding", minimum=0))
 
@@ -57,6 +58,8 @@ class LayerGeometry:
         ``(vertical, horizontal)``.
     pads : tuple of pairs
         ``((top, bottom), (left, right))``.
+    circular : bool
+        Whether the padding repeats the image instead of holding zeros.
     """
 
     input_shape: tuple
@@ -64,6 +67,7 @@ class LayerGeometry:
     stride: tuple = (1, 1)
     pads: tuple = ((0, 0), (0, 0))
     dilation: tuple = (1, 1)
+    circular: bool = False
 
     @classmethod
     def of(cls, input_shape, kernel_size, stride=1, padding=0, dilation=1):
@@ -75,12 +79,14 @@ class LayerGeometry:
         reach = tuple((f - 1) * e + 1 for f, e in zip(kernel_size, dilation, strict=True))
         pads = _pads(padding, input_shape[1:], reach, stride)
         for axis, n, r, pad in zip(("height", "width"), input_shape[1:], reach, pads, strict=True):
-            if n + sum(pad) < r:
+            room = n if padding == "circular" else n + sum(pad)
+            if room < r:
                 raise InputError(
                     f"kernel_size {kernel_size} with dilation {dilation} spans {r} pixels of "
-                    f"{axis}; the padded image has {n + sum(pad)}. Use a smaller filter or padding."
+                    f"{axis}; the image with its padding has {room}. Use a smaller filter or zero "
+                    "padding."
                 )
-        return cls(input_shape, kernel_size, stride, pads, dilation)
+        return cls(input_shape, kernel_size, stride, pads, dilation, padding == "circular")
 
     @property
     def output_size(self):
@@ -107,10 +113,12 @@ class LayerGeometry:
         """Per output index: list of (tap, input index) that fall inside the image."""
         n, f = self.input_shape[1 + axis], self.kernel_size[axis]
         s, e, pad = self.stride[axis], self.dilation[axis], self.pads[axis][0]
-        return [
-            [(a, i * s + a * e - pad) for a in range(f) if 0 <= i * s + a * e - pad < n]
-            for i in range(self.output_size[axis])
+        lines = [
+            [(a, i * s + a * e - pad) for a in range(f)] for i in range(self.output_size[axis])
         ]
+        if self.circular:
+            return [[(a, x % n) for a, x in line] for line in lines]
+        return [[(a, x) for a, x in line if 0 <= x < n] for line in lines]
 
     @functools.cached_property
     def windows(self):
@@ -155,9 +163,12 @@ class LayerGeometry:
     def is_one_dimensional(self):
         """Whether, on one axis, at most one tap row ever meets the image at one position.
 
-        Then the layer falls apart into independent 1-D convolutions.
+        Then the layer falls apart into independent 1-D convolutions, on a line and not a circle.
         """
-        return any(len({a for line in self._axis(axis) for a, _ in line}) <= 1 for axis in (0, 1))
+        wraps = self.circular and max(self.kernel_size) > 1
+        return not wraps and any(
+            len({a for line in self._axis(axis) for a, _ in line}) <= 1 for axis in (0, 1)
+        )
 
     def components(self):
         """Split the positions into groups that share no pixel, up to relabelling.
@@ -194,17 +205,19 @@ class LayerGeometry:
 
 
 def _connected(windows):
-    """Group windows that share pixels, keeping their order."""
-    owner, groups = {}, []
-    for window in windows:
-        if not window:
-            continue
-        touched = {owner[p] for p in window if p in owner}
-        merged = [w for g in sorted(touched) for w in groups[g]] + [window]
-        for g in touched:
-            groups[g] = []
-        groups.append(merged)
-        for w in merged:
-            for p in w:
-                owner[p] = len(groups) - 1
-    return [group for group in groups if group]
+    """Group windows that share pixels, keeping their order: a forest, joined pixel by pixel."""
+    parent, owner, groups = list(range(len(windows))), {}, {}
+
+    def top(i):
+        while parent[i] != i:
+            parent[i] = i = parent[parent[i]]
+        return i
+
+    for i, window in enumerate(windows):
+        for pixel in window:
+            other = top(owner.setdefault(pixel, i))
+            parent[top(i)] = other
+    for i, window in enumerate(windows):
+        if window:
+            groups.setdefault(top(i), []).append(window)
+    return list(groups.values())

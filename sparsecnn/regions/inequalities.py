@@ -6,6 +6,7 @@ Each bound has its own function; ``dense_bounds`` and ``conv_bounds`` put them s
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 
 from ..validation import InputError, as_integer
@@ -30,18 +31,19 @@ def montufar_upper(n_inputs, widths):
 
 def serra_upper(n_inputs, widths):
     """Return the sum over ``j_l <= min(n_0, n_1 - j_1, .., n_l)`` (Serra et al. 2018)."""
-
-    @functools.cache
-    def total(level, dimension):
-        if level == len(widths):
-            return 1
-        width = widths[level]
-        return sum(
-            math.comb(width, j) * total(level + 1, min(dimension, width - j))
-            for j in range(min(width, dimension) + 1)
-        )
-
-    return total(0, n_inputs)
+    most = min(n_inputs, max(widths))
+    total = [1] * (most + 1)  # of the layers behind, by the dimensions that enter
+    for width in reversed(widths):
+        row = _binomials(width)
+        plain = [0, *itertools.accumulate(row)]
+        fewer = [c * total[min(most, width - j)] for j, c in enumerate(row)]
+        fewer = [0, *itertools.accumulate(fewer)]
+        last = [min(width, d) + 1 for d in range(most + 1)]
+        kept = [min(max(width - d, -1) + 1, n) for d, n in enumerate(last)]  # d stays up to there
+        total = [
+            t * plain[k] + fewer[n] - fewer[k] for t, k, n in zip(total, kept, last, strict=True)
+        ]
+    return total[most]
 
 
 def pascanu_lower(n_inputs, widths):
@@ -105,10 +107,14 @@ def gamma_montufar(n, width):
 
 def gamma_serra(n, width):
     """Return the histogram with ``binom(width, j)`` regions of ``width - j`` active neurons."""
-    histogram = [0] * (width + 1)
-    for j in range(min(n, width) + 1):
-        histogram[width - j] = math.comb(width, j)
-    return histogram
+    most = min(n, width) + 1
+    return [0] * (width + 1 - most) + _binomials(width)[:most][::-1]
+
+
+@functools.lru_cache(maxsize=16)
+def _binomials(width):
+    """The row ``binom(width, 0), .., binom(width, width)``."""
+    return [math.comb(width, j) for j in range(width + 1)]
 
 
 def gamma_antipodal(n, width):
@@ -117,11 +123,13 @@ def gamma_antipodal(n, width):
     Unbounded regions come in pairs with complementary patterns, so for ``2J > width`` at most half
     of them have ``J`` active neurons or more: ``sum_{i <= n} binom(width - 1, i)`` in all.
     """
-    serra = gamma_serra(n, width)
-    tails = []
-    for least in range(width + 2):
-        most = zaslavsky(width - 1 if 2 * least > width else width, n)
-        tails.append(min(sum(serra[least:]), most))
+    half, every = zaslavsky(width - 1, n), zaslavsky(width, n)
+    tails = [0]  # sums over J and more active neurons, from the last J down
+    for serra in reversed(gamma_serra(n, width)):
+        tails.append(tails[-1] + serra)
+    tails = [
+        min(tail, half if 2 * least > width else every) for least, tail in enumerate(tails[::-1])
+    ]
     return [tails[j] - tails[j + 1] for j in range(width + 1)]
 
 

@@ -10,6 +10,10 @@ import math
 import numpy as np
 
 from ..validation import InputError, as_float_array
+from .result import TooLarge
+
+#: numbers of one layer's kernels: two gigabytes, and several arrays of that size
+LARGEST_KERNEL = 250_000_000
 
 
 def _kappa0(t):
@@ -35,6 +39,11 @@ def hierarchical_kernels(x, y, filter_sizes):
     Returns
     -------
     rfk, ntk : arrays of shape (n, m)
+
+    Raises
+    ------
+    TooLarge
+        When the kernels of the first layer's patches would not fit into memory.
     """
     x, y = (as_float_array(a, n, ndim=2, expected="inputs (n, d)") for a, n in ((x, "x"), (y, "y")))
     sizes = [int(s) for s in filter_sizes]
@@ -43,6 +52,12 @@ def hierarchical_kernels(x, y, filter_sizes):
         raise InputError(
             f"filter_sizes {sizes} must have a product that divides the dimension {d} of x and "
             f"{y.shape[1]} of y. Use e.g. filter_sizes=({d},)."
+        )
+    numbers = len(x) * len(y) * (d // sizes[0])
+    if numbers > LARGEST_KERNEL:
+        raise TooLarge(
+            f"the first layer's kernels are {numbers:.3g} numbers, {numbers * 8 / 1e9:.3g} GB. Use "
+            "fewer inputs at a time, or larger first filters."
         )
     patches = [a.reshape(len(a), d // sizes[0], sizes[0]) for a in (x, y)]
     units = [p / np.linalg.norm(p, axis=2, keepdims=True) for p in patches]

@@ -1,10 +1,20 @@
 """One convolutional layer with generic weights: formula, exact count, bounds, rank, growth.
 
 Each question is its own method and says what it answers; ``architecture`` puts the answers side by
-side. With free biases no dependent set of a generic layer has a common point: rescaling the image
-coordinates turns one relation among the normals into a family of them, so that the offsets would
-have to satisfy infinitely many. Hence regions = independent sets, and for weights from any density
-the average is the maximum.
+side.
+
+Regions = sets of neurons with independent normals, if no dependent set meets in a point. With free
+biases none does at generic weights (derived here). Let ``lambda_ik`` be a relation among the
+normals of filters ``k`` at positions ``i``, and write it as polynomials
+``p_k(z) = sum_i lambda_ik z^i``. A common point needs ``sum_k b_k p_k(1) = 0``; the biases being
+free, ``p_k(1) = 0`` for every ``k``. Scaling the image, pixel ``j`` by ``t^j`` and so tap ``a`` by
+``t^a``, makes generic weights of generic weights and of the relation another, ``lambda_ik t^i``; so
+``p_k(t) = 0`` for almost all ``t > 0`` and ``lambda = 0``. Padding cuts monomials off, stride and
+dilation change exponents: nothing else changes. On a circle ``t`` runs through the roots of unity
+of its length: then every Fourier coefficient of ``lambda_k`` is zero, and ``lambda = 0`` again.
+Fixed breakpoints shift the biases of a relation and leave ``p_k(1) = 0``. Independence is an open
+condition, so the generic count is the maximum over all weights, and the average for weights from
+any density.
 """
 
 from __future__ import annotations
@@ -19,12 +29,16 @@ from ..validation import as_integer
 from . import formulas, modular, orbits
 from .arrangement import characteristic_counts
 from .geometry import LayerGeometry
-from .result import RegionCount, TooLarge
+from .result import STOPPED, Interrupted, RegionCount, TooLarge
 
 #: independent sets that the plain search may list: some ten seconds at 0.1 to 0.4 microseconds
 LARGEST_PLAIN = 30_000_000
 #: orbits of independent sets that the symmetric search may list, at one to two microseconds
 LARGEST_ORBITS = 8_000_000
+#: operations of the rank's elimination: some ten seconds
+LARGEST_RANK = 10**9
+#: neurons times pixels up to which general position is worked out
+LARGEST_GENERAL = 10**9
 
 _PRIME_FIELD = (
     "random weights in a field of 2^61 - 1 elements stand for generic ones; the chance of a wrong "
@@ -96,8 +110,17 @@ class LayerArchitecture:
     def formula_is_exact(self):
         """Whether formula = count is proved: free biases, and unshared or one-dimensional.
 
-        One dimension: give tap ``a`` of filter ``k`` the weight ``s^(a^2 + e_k a)``; the order-
-        preserving matching is then the only one of lowest order in the determinant.
+        One dimension (derived here): let position ``q`` see the pixels from ``q`` on and give tap
+        ``a`` of filter ``k`` the weight ``s^(a^2 + e_k a)``, with different ``0 <= e_k < 2``. For
+        neurons ``(q, k)`` and as many pixels the determinant sums, over the matchings to pixels
+        ``x`` of the windows, ``+- s`` to the power ``sum (x - q)^2 + e_k (x - q)``; what depends on
+        the matching is ``sum x (e_k - 2 q)``. These factors differ, so over all bijections the one
+        that gives larger pixels to larger ``(q, -e_k)`` is the only one of least order. If Hall's
+        condition holds there is a matching for some pixels; windows start and end in the order of
+        ``q``, so exchanging two pixels out of order stays within windows, and the ordered bijection
+        is a matching. Hence the determinant is not zero. Channels make longer pixels, padding
+        shorter windows, dilation separate signals. On a circle windows have no order, and nothing
+        is claimed.
         """
         return self.bias and (not self.shared or self.geometry.is_one_dimensional)
 
@@ -113,18 +136,33 @@ class LayerArchitecture:
         ------
         TooLarge
             With the estimate, before a search that would not finish.
+        Interrupted
+            On Ctrl-C, with the sets found so far.
         """
-        if self.formula_is_exact:
-            sizes = formulas.formula_by_size(self.geometry, self.n_filters)
-        elif not self.bias:
+        if not self.bias:
             return self._central_counts(limit)
-        else:
-            sizes = [1]
-            for windows, times in self.geometry.components():
+        try:
+            sizes, stopped = self._independent(limit), False
+        except Interrupted as stop:
+            sizes, stopped = stop.counts, True
+        counts = [c * self.breakpoints**k for k, c in enumerate(sizes)]
+        if stopped:
+            raise Interrupted(counts)
+        return counts
+
+    def _independent(self, limit):
+        """Independent sets of neurons by size."""
+        if self.formula_is_exact:
+            return formulas.formula_by_size(self.geometry, self.n_filters)
+        sizes = [1]
+        for windows, times in self.geometry.components():
+            try:
                 part = self._shared_counts(windows, limit)
-                for _ in range(times):
-                    sizes = _convolve(sizes, part)
-        return [c * self.breakpoints**k for k, c in enumerate(sizes)]
+            except Interrupted as stop:
+                raise Interrupted(_convolve(sizes, stop.counts)) from None
+            for _ in range(times):
+                sizes = _convolve(sizes, part)
+        return sizes
 
     def exact(self, limit=None):
         """Return the number of regions of the layer at generic weights, exactly."""
@@ -134,6 +172,7 @@ class LayerArchitecture:
 
     def _shared_counts(self, windows, limit):
         """Independent sets by size, for one group of overlapping windows."""
+        _refuse_hopeless(windows, limit)
         fields = [[frozenset(w) for w in windows]]
         pixels = len(frozenset().union(*fields[0]))
         work = formulas.count_tuples(fields, formulas.binomial_weights(self.n_filters))
@@ -160,6 +199,7 @@ class LayerArchitecture:
 
     def _central_counts(self, limit):
         """No-broken-circuit sets of a layer without biases."""
+        _refuse_hopeless(self.geometry.windows, limit)
         rows, n = self.generic_rows(), self.geometry.n_pixels
         work = formulas.zaslavsky(len(rows), modular.rank(rows[:, :n]))
         if self.breakpoints == 1:
@@ -191,6 +231,13 @@ class LayerArchitecture:
 
     def rank(self):
         """Return the rank of the normals at generic weights: the input dimensions that count."""
+        pixels = self.geometry.n_pixels
+        work = self.n_neurons * pixels * min(self.n_neurons, pixels)
+        if work > LARGEST_RANK:
+            raise TooLarge(
+                f"the rank of {self.n_neurons:,} normals of {pixels:,} entries takes {work:.2g} "
+                f"operations (limit {LARGEST_RANK:.0e}). Use a smaller image or fewer filters."
+            )
         return modular.rank(self.generic_rows()[:, : self.geometry.n_pixels])
 
     def invisible_directions(self):
@@ -209,18 +256,17 @@ class LayerArchitecture:
 
     def lower(self):
         """Return a proved lower bound: the neurons of windows that do not overlap, alone."""
-        taken, value = set(), 1
-        for window in sorted(self.geometry.windows, key=len, reverse=True):
-            if window and taken.isdisjoint(window):
-                taken |= set(window)
-                count = formulas.zaslavsky if self.bias else formulas.zaslavsky_central
-                extra = (self.breakpoints,) if self.bias else ()
-                value *= count(self.n_filters, len(window), *extra)
-        return value
+        count = formulas.zaslavsky if self.bias else formulas.zaslavsky_central
+        extra = (self.breakpoints,) if self.bias else ()
+        windows = _apart(self.geometry.windows)
+        return math.prod(count(self.n_filters, len(window), *extra) for window in windows)
 
     def upper(self):
         """Return a proved upper bound: the formula, or general position where it is too large."""
         pixels = len(set().union(*self.geometry.windows))
+        pieces = self.n_neurons * self.breakpoints
+        if pixels * self.n_neurons > LARGEST_GENERAL:  # sum_(i <= n) binom(m, i) p^i, bounded again
+            return min((self.breakpoints + 1) ** self.n_neurons, (pieces + 1) ** pixels)
         general = formulas.zaslavsky(self.n_neurons, pixels, self.breakpoints)
         if not self.bias and self.breakpoints == 1:
             general = formulas.zaslavsky_central(self.n_neurons, pixels)
@@ -252,6 +298,26 @@ class LayerArchitecture:
             "per_parameter": float(ratio),
             "per_parameter_local": float(ratio / positions**degree),
         }
+
+
+def _apart(windows):
+    """Windows that share no pixel, the largest first."""
+    taken, chosen = set(), []
+    for window in sorted(windows, key=len, reverse=True):
+        if window and taken.isdisjoint(window):
+            taken.update(window)
+            chosen.append(window)
+    return chosen
+
+
+def _refuse_hopeless(windows, limit):
+    """One filter at windows apart makes independent sets of all of them, in whatever order."""
+    least, allowed = len(_apart(windows)), LARGEST_PLAIN if limit is None else limit
+    if 2.0 ** min(least, 1000) > allowed:
+        raise TooLarge(
+            f"the exact count would list at least 2^{least} sets of neurons (limit {allowed:.3g}). "
+            "Use formula() and the bounds, or a smaller image."
+        )
 
 
 def _lay(taps, windows, n_pixels):
@@ -298,8 +364,8 @@ def architecture(
     n_filters : int
     kernel_size, stride, dilation : int or pair of int
         ``(vertical, horizontal)``.
-    padding : int, pair of int, "valid" or "same"
-        Zero padding; padded pixels are no inputs.
+    padding : int, pair of int, "valid", "same" or "circular"
+        Zero padding, whose pixels are no inputs; or a periodic image, whose windows wrap around.
     breakpoints : int
         Breakpoints of the activation: 1 for ReLU.
     shared : bool
@@ -328,7 +394,7 @@ def architecture(
     model = layer(
         input_shape, n_filters, kernel_size, stride, padding, dilation, breakpoints, shared, bias
     )
-    exact = formula = None
+    exact, formula, found = None, None, 0
     assumes = ["generic weights" + (" and biases" if model.bias else ", no biases")]
     try:
         formula = model.formula() if model.bias else None
@@ -339,14 +405,21 @@ def architecture(
     except TooLarge as reason:
         method = "bounds: windows apart below; formula or general position above"
         assumes.append(f"exact count left out: {reason}")
-    except KeyboardInterrupt:
-        method = "interrupted; bounds only"
-    if exact is not None and "prime field" in method:
+    except KeyboardInterrupt as stop:
+        method = "sets found so far below; formula or general position above"
+        found = sum(getattr(stop, "counts", ()))
+        assumes.append(STOPPED)
+    if exact is None or "prime field" in method:
         assumes.append(_PRIME_FIELD)
+    if model.geometry.circular and formula is not None:
+        assumes.append("formula: Hall's count for wrapped windows, an upper bound; none published")
     if not model.bias and model.breakpoints > 1:
         assumes.append("breakpoints generic, the same for every neuron")
-    lower, upper = (model.lower(), model.upper()) if exact is None else (exact, exact)
-    return RegionCount(exact, formula, lower, upper, None, method, tuple(assumes))
+    if exact is None:
+        bounds = max(found, model.lower()), model.upper()
+    else:
+        bounds = exact, exact
+    return RegionCount(exact, formula, *bounds, None, method, tuple(assumes))
 
 
 def _exact_with_method(model):

@@ -13,6 +13,7 @@ import numpy as np
 
 from . import modular
 from .arrangement import BATCH_BYTES
+from .result import Interrupted
 
 
 def estimate(n_positions, n_filters, rank):
@@ -60,7 +61,10 @@ def orbit_counts(normals_of, n_filters, n_positions, n_columns, *, random_state=
     if rank:
         mixed = modular.matmul(rows[: used * n_positions], modular.random((n_columns, rank), rng))
         search = _OrbitSearch(table, used, n_positions)
-        search.start(mixed, rank)
+        try:
+            search.start(mixed, rank)
+        except KeyboardInterrupt:
+            raise Interrupted(evaluate(table, n_filters)) from None
     return table
 
 

@@ -16,7 +16,7 @@ from ..layers import Conv2D, Flatten, Linear
 from ..network import Network
 from ..validation import as_generator, as_integer
 from . import formulas, inequalities
-from .enumeration import count
+from .counting import count
 from .one_layer import architecture
 from .piecewise import Affine, Bend, Winner, as_layers, stages
 from .result import RegionCount, TooLarge
@@ -182,8 +182,6 @@ def _generic(block, shape):
         width, size = layer.weights.shape
         return architecture((1, 1, size), width, (1, size), **named)
     n_filters, _, *kernel = layer.filters.shape
-    if layer.padding == "circular":  # has no generic theory
-        return only_bound
     return architecture(shape, n_filters, kernel, layer.stride, layer.padding, **named)
 
 

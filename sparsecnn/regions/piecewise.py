@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
 
 import numpy as np
 import scipy.sparse
@@ -38,6 +39,11 @@ class Affine:
     layer: Layer
     input_shape: tuple
     output_shape: tuple
+
+    @property
+    def width(self):
+        """Number of outputs."""
+        return math.prod(self.output_shape)
 
     def lift(self, functions):
         """Compose with affine functions of the domain.
@@ -75,6 +81,11 @@ class Sparse(Affine):
         object.__setattr__(self, "matrix", matrix.tocsr())
         object.__setattr__(self, "constant", np.asarray(constant, dtype=float))
 
+    @property
+    def width(self):
+        """Number of outputs."""
+        return self.matrix.shape[0]
+
     def linear(self, values):
         """The map without its constant, on flat rows."""
         return (self.matrix @ values.T).T
@@ -98,6 +109,11 @@ class Bend:
     slopes: np.ndarray
     constants: np.ndarray
 
+    @property
+    def width(self):
+        """Number of neurons."""
+        return self.thresholds.shape[1]
+
 
 @dataclasses.dataclass(frozen=True)
 class Winner:
@@ -109,6 +125,11 @@ class Winner:
     """
 
     windows: np.ndarray
+
+    @property
+    def width(self):
+        """Number of windows."""
+        return len(self.windows)
 
 
 def as_layers(network):

@@ -15,6 +15,25 @@ class TooLarge(InputError):
     """A count was refused because its estimate exceeds what one sitting can do."""
 
 
+class Interrupted(KeyboardInterrupt):
+    """A count was stopped by the user; ``counts`` adds up to what is certain by then.
+
+    Attributes
+    ----------
+    counts : list of int
+        Independent or no-broken-circuit sets found, by size, or the number of regions: every one of
+        them is part of the full count, so that their sum is a lower bound of it.
+    """
+
+    def __init__(self, counts):
+        super().__init__(f"interrupted; {sum(counts):,} regions are certain")
+        self.counts = counts
+
+
+#: what a count that was stopped says about itself
+STOPPED = "interrupted: lower counts what was certain by then, upper is a closed bound"
+
+
 @dataclasses.dataclass(frozen=True)
 class RegionCount:
     """A number of linear regions together with how it was obtained.
@@ -42,6 +61,11 @@ class RegionCount:
     sampled: int | None = None
     method: str = ""
     assumptions: tuple = ()
+
+    @property
+    def interrupted(self):
+        """Whether Ctrl-C ended the count, so that only bounds are known."""
+        return STOPPED in self.assumptions
 
     def summary(self):
         """Return the count as a few lines of text, one per known field."""

@@ -15,10 +15,13 @@ from ..layers import Activation, Conv2D
 from ..network import Network
 from ..validation import as_generator, as_integer, as_number
 from .choices import pattern_keys
-from .result import RegionCount
+from .piecewise import stages
+from .result import RegionCount, TooLarge
 
-#: inputs worked on at a time
-BATCH = 20_000
+#: inputs worked on at a time, and the numbers that their layers may hold together
+BATCH, LARGEST_BATCH = 20_000, 30_000_000
+#: numbers worked out by one call: some hours
+LARGEST_SAMPLE = 10**12
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,18 +90,41 @@ def sample(network, input_shape, n_samples=100_000, *, scale=5.0, random_state=N
     Returns
     -------
     RegionSample
+        After Ctrl-C of the inputs so far, if any.
+
+    Raises
+    ------
+    TooLarge
+        When the layers' values at all inputs are more than `LARGEST_SAMPLE` numbers.
     """
     n_samples = as_integer(n_samples, "n_samples")
     scale, rng = as_number(scale, "scale", positive=True), as_generator(random_state)
     shape = tuple(int(n) for n in np.atleast_1d(input_shape))
+    each = math.prod(shape) + sum(stage.width for stage in stages(network, shape))
+    if each * n_samples > LARGEST_SAMPLE:
+        raise TooLarge(
+            f"n_samples {n_samples:,} inputs of {each:,} numbers each are more than "
+            f"{LARGEST_SAMPLE:.0e}. Use at most {LARGEST_SAMPLE // each:,} inputs."
+        )
+    size, done = max(1, min(BATCH, LARGEST_BATCH // each)), 0
     keys, counts = np.zeros(0, np.uint64), np.zeros(0, np.int64)
-    for start in range(0, n_samples, BATCH):
-        inputs = scale * rng.standard_normal((min(BATCH, n_samples - start), *shape))
-        found = pattern_keys(network, inputs, fuse_pools=False)
-        new, times = np.unique(found, return_counts=True)
-        keys, place = np.unique(np.concatenate([keys, new]), return_inverse=True)
-        counts = np.bincount(place, np.concatenate([counts, times])).astype(np.int64)
-    return RegionSample(len(keys), n_samples, int((counts == 1).sum()), int((counts == 2).sum()))
+    try:
+        while done < n_samples:
+            inputs = scale * rng.standard_normal((min(size, n_samples - done), *shape))
+            found = pattern_keys(network, inputs, fuse_pools=False)
+            keys, counts = _merged(keys, counts, found)
+            done += len(inputs)
+    except KeyboardInterrupt:
+        if not done:
+            raise
+    return RegionSample(len(keys), done, int((counts == 1).sum()), int((counts == 2).sum()))
+
+
+def _merged(keys, counts, found):
+    """Add the keys found to those known, with how often each was met."""
+    new, times = np.unique(found, return_counts=True)
+    keys, place = np.unique(np.concatenate([keys, new]), return_inverse=True)
+    return keys, np.bincount(place, np.concatenate([counts, times])).astype(np.int64)
 
 
 def paper_network(n_filters, *, deep=False, random_state=None):

@@ -23,6 +23,8 @@ from .result import TooLarge
 CHUNK = 500
 #: polygons of one slice: some ten minutes and five gigabytes
 LARGEST_SLICE = 5_000_000
+#: squares, each this share of the area, that estimate the polygons of networks of this many outputs
+PROBES, PROBE_SHARE, PROBED_FROM = 16, 1e-5, 500
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,6 +47,9 @@ class RegionSlice:
         The plane: ``origin + u basis[0] + v basis[1]``.
     domain : array of shape (n_corners, 2)
         The piece of the plane that was cut.
+    complete : bool
+        False after an interruption: the polygons are regions all the same, but fill a part of the
+        domain only.
     """
 
     vertices: np.ndarray
@@ -55,6 +60,7 @@ class RegionSlice:
     origin: np.ndarray
     basis: np.ndarray
     domain: np.ndarray
+    complete: bool = True
 
     @property
     def n_regions(self):
@@ -74,16 +80,18 @@ class RegionSlice:
     def summary(self):
         """Return the slice as two lines of text."""
         total = float(polygons.areas(self.domain[None])[0])
+        stopped = "" if self.complete else " (interrupted: the rest is not cut)"
         return (
             f"{self.n_regions:,} linear regions, {len(np.unique(self.keys)):,} patterns, "
             f"{len(self.decision_boundary):,} boundary segments\n"
-            f"areas add up to {self.areas.sum():.12g} of {total:.12g}"
+            f"areas add up to {self.areas.sum():.12g} of {total:.12g}{stopped}"
         )
 
     def to_dict(self):
         """Return the numbers as a plain dictionary."""
         return {
             "n_regions": self.n_regions,
+            "complete": self.complete,
             "areas": self.areas.tolist(),
             "polygons": [p.tolist() for p in self.polygons],
             "labels": self.labels.tolist(),
@@ -95,8 +103,8 @@ class RegionSlice:
 class _Chunk:
     """Neighbouring polygons and the current layer on them.
 
-    Unit ``k`` on polygon ``b`` is ``base[k] + sum_c change[b, c] columns[c, k]``, an affine
-    function of the plane's coordinates ``(u, v, 1)``.
+    Unit ``k`` on polygon ``b`` is ``base[:, k] + sum_c change[:, b, c] columns[c, k]``, the three
+    coefficients of an affine function of the plane's coordinates ``(u, v, 1)``.
     """
 
     vertices: np.ndarray
@@ -113,14 +121,14 @@ class _Chunk:
         """The polygons with this index."""
         return dataclasses.replace(
             self, vertices=self.vertices[index], sizes=self.sizes[index], keys=self.keys[index],
-            change=self.change[index],
+            change=self.change[:, index],
         )  # fmt: skip
 
     def functions(self, units):
-        """Affine functions of some units on every polygon, (n, len(units), 3)."""
+        """Affine functions of some units on every polygon, (3, n, len(units))."""
         columns = self.columns[:, units]
         used = np.flatnonzero(columns.any(axis=1))
-        return self.base[units] + columns[used].T @ self.change[:, used]
+        return self.base[:, None, units] + self.change[:, :, used] @ columns[used]
 
     @functools.cached_property
     def corners(self):
@@ -142,11 +150,10 @@ class _Chunk:
 
     def at(self, units, points, owner):
         """Values of some units at points ``(u, v, 1)`` of the polygons ``owner``, a row a unit."""
-        values = self.base[units] @ points.T
-        if self.change.shape[1]:
-            columns = self.columns[:, units]
-            change = np.einsum("pcx,px->cp", self.change[owner], points)
-            values += columns.T @ change
+        values = self.base[:, units].T @ points.T
+        if len(self.columns):
+            change = sum(self.change[k, owner] * points[:, k, None] for k in range(3))
+            values += self.columns[:, units].T @ change.T
         return values
 
 
@@ -175,6 +182,7 @@ def plane_slice(
     Returns
     -------
     RegionSlice
+        After Ctrl-C with the polygons that were finished, if any, and ``complete`` False.
 
     Raises
     ------
@@ -191,16 +199,54 @@ def plane_slice(
     origin, basis, corners = _plane(plane, box)
     shape = origin.shape if input_shape is None else tuple(input_shape)
     work = as_choices(stages(network, shape), fuse_pools)
-    base = np.column_stack([basis[0].ravel(), basis[1].ravel(), origin.ravel()])
+    base = np.stack([basis[0].ravel(), basis[1].ravel(), origin.ravel()])
     chunk = _Chunk(
         corners[None], np.array([len(corners)]), np.zeros(1, dtype=np.uint64), base,
-        np.zeros((0, len(base))), np.zeros((1, 0, 3)),
+        np.zeros((0, base.shape[1])), np.zeros((3, 1, 0)),
     )  # fmt: skip
     classes = isinstance(work[-1], Affine)  # scores of classes, not another hidden layer
-    finished = [_finish(final, classes) for final in _cut_all(work, chunk, limit)]
+    if sum(stage.width for stage in work if not isinstance(stage, Affine)) > PROBED_FROM:
+        _refuse_hopeless(work, chunk, limit)
+    finished, complete = [], True
+    try:
+        for final in _cut_all(work, chunk, limit):
+            finished.append(_finish(final, classes))
+    except KeyboardInterrupt:
+        if not finished:
+            raise
+        complete = False
     vertices, sizes = polygons.stack([part[:2] for part in finished])
     keys, labels, boundary = (np.concatenate([part[k] for part in finished]) for k in (2, 3, 4))
-    return RegionSlice(vertices, sizes, keys, labels, boundary, origin, basis, corners)
+    return RegionSlice(vertices, sizes, keys, labels, boundary, origin, basis, corners, complete)
+
+
+def _refuse_hopeless(work, chunk, limit):
+    """Estimate the polygons from some tiny squares, in the piece and in smaller ones within it."""
+    corners, rng = chunk.vertices[0], np.random.default_rng(0)
+    middle = corners.mean(axis=0)
+    sizes = 8.0 ** -np.arange(4)  # far out there may be little to see
+    estimate = max(_estimate(work, chunk, middle + f * (corners - middle), rng) for f in sizes)
+    if estimate > 1.2 * limit:
+        raise TooLarge(
+            f"about {estimate:.1g} regions, by {PROBES} small squares of the plane's piece (limit "
+            f"{limit:,}). Take a smaller box, or raise the limit."
+        )
+
+
+def _estimate(work, chunk, corners, rng):
+    """The polygons of a convex piece, from those of squares of a small share of its area."""
+    span, area = np.ptp(corners, axis=0), float(polygons.areas(corners[None])[0])
+    square = np.array([[0, 0], [1, 0], [1, 1], [0, 1]]) * span
+    square *= np.sqrt(PROBE_SHARE * area / span.prod())
+    total = 0.0
+    for place in rng.dirichlet(np.ones(len(corners)), size=PROBES) @ corners:
+        probe = dataclasses.replace(chunk, vertices=(place + square)[None], sizes=np.array([4]))
+        try:
+            found = sum(len(part) for part in _cut_all(work, probe, CHUNK))
+        except TooLarge:
+            found = CHUNK
+        total += (np.sqrt(found) - 1) ** 2  # (k + 1)^2 pieces show where k^2 polygons would fit
+    return total / PROBE_SHARE / PROBES
 
 
 def _plane(plane, box):
@@ -268,8 +314,8 @@ def _cut_all(work, chunk, limit):
 
 def _lift(stage, chunk):
     """Pass base and columns through an affine layer."""
-    base = stage.lift(chunk.base[None])[0]
-    columns = stage.linear(chunk.columns) if len(chunk.columns) else np.zeros((0, len(base)))
+    base, columns = np.split(stage.linear(np.concatenate([chunk.base, chunk.columns])), [3])
+    base[2] += stage.apply(np.zeros((1, chunk.base.shape[1])))[0]
     return dataclasses.replace(chunk, base=base, columns=columns)
 
 
@@ -318,8 +364,7 @@ def _cut_by(stage, chunk, outputs, cuts):
     for k, output in enumerate(outputs):
         which = np.flatnonzero(cuts[k])
         part = chunk.part(which)
-        points = np.concatenate([part.vertices, np.ones((*part.vertices.shape[:2], 1))], axis=2)
-        values = points @ part.functions(stage.source[output]).transpose(0, 2, 1)
+        values = _at_vertices(part, stage.source[output])
         chunk, origin = _cut_polygons(
             chunk, which, values * stage.gain[output] + stage.level[output]
         )
@@ -366,7 +411,11 @@ def _cut_polygons(chunk, which, values):
     origin = np.concatenate([piece[2] for piece in pieces])
     vertices, sizes = polygons.stack([piece[:2] for piece in pieces])
     new = dataclasses.replace(
-        chunk, vertices=vertices, sizes=sizes, keys=chunk.keys[origin], change=chunk.change[origin]
+        chunk,
+        vertices=vertices,
+        sizes=sizes,
+        keys=chunk.keys[origin],
+        change=chunk.change[:, origin],
     )
     return new, origin
 
@@ -410,31 +459,38 @@ def _choose(stage, depth, chunk, varying):
     keys = chunk.keys + codes(depth, k, best).sum(dtype=np.uint64)
     keys += codes(depth, varying, own).sum(axis=1, dtype=np.uint64)
     keys -= codes(depth, varying, best[varying]).sum(dtype=np.uint64)
-    source = stage.source[k, best]
-    base = chunk.part(slice(1)).functions(source)[0] * stage.slope[k, best][:, None]
-    base[:, 2] += stage.constant[k, best]
-    moving = np.abs(chunk.columns).any(axis=0)[source]
-    moving[varying] = True
-    moving = np.flatnonzero(moving)
-    choice = np.tile(best, (len(chunk), 1))
-    choice[:, varying] = own
-    change = _picked(stage, chunk, moving, choice[:, moving]) - base[moving]
-    moved = np.abs(change).any(axis=(0, 2))
-    columns = np.zeros((int(moved.sum()), len(k)))
-    columns[np.arange(len(columns)), moving[moved]] = 1.0
-    return _Chunk(chunk.vertices, chunk.sizes, keys, base, columns, change[:, moved])
+    source, slope = stage.source[k, best], stage.slope[k, best]
+    base, columns = chunk.base[:, source] * slope, chunk.columns[:, source] * slope
+    base[2] += stage.constant[k, best]
+    deviation = _picked(stage, chunk, varying, own)
+    deviation -= _picked(stage, chunk, varying, np.broadcast_to(best[varying], own.shape))
+    moved = np.flatnonzero(deviation.any(axis=(0, 1)))
+    units = np.zeros((len(moved), len(k)))
+    units[np.arange(len(moved)), varying[moved]] = 1.0
+    used = np.flatnonzero(columns.any(axis=1))
+    columns = np.concatenate([columns[used], units])
+    change = np.concatenate([chunk.change[:, :, used], deviation[:, :, moved]], axis=2)
+    if len(columns) > len(k):  # fewer numbers as one column a unit
+        change, columns = change @ columns, np.eye(len(k))
+    return _Chunk(chunk.vertices, chunk.sizes, keys, base, columns, change)
 
 
-def _picked(stage, chunk, outputs, best):
-    """The chosen affine functions of some outputs on every polygon, (n, len(outputs), 3)."""
-    source = stage.source[outputs, best]
+def _picked(stage, chunk, outputs, choice):
+    """The chosen affine functions of some outputs on every polygon, (3, n, len(outputs))."""
+    source = stage.source[outputs, choice]
     units, place = np.unique(source, return_inverse=True)
     functions = chunk.functions(units)
-    place = place.reshape(source.shape)
-    picked = functions[np.arange(len(chunk))[:, None], place]
-    picked = picked * stage.slope[outputs, best][..., None]
-    picked[..., 2] += stage.constant[outputs, best]
+    picked = functions[:, np.arange(len(chunk))[:, None], place.reshape(source.shape)]
+    picked *= stage.slope[outputs, choice]
+    picked[2] += stage.constant[outputs, choice]
     return picked
+
+
+def _at_vertices(chunk, units):
+    """Values of some units at every polygon's own vertices, (n, v, len(units))."""
+    u, v = chunk.vertices[:, :, :1], chunk.vertices[:, :, 1:]
+    by_u, by_v, constant = chunk.functions(units)[:, :, None]
+    return by_u * u + by_v * v + constant
 
 
 def _finish(chunk, classes):
@@ -442,7 +498,7 @@ def _finish(chunk, classes):
     if not classes:
         none = np.zeros(len(chunk), dtype=int)
         return chunk.vertices, chunk.sizes, chunk.keys, none, np.zeros((0, 2, 2))
-    outputs = np.arange(len(chunk.base))
+    outputs = np.arange(chunk.base.shape[1])
     middle = polygons.centres(chunk.vertices, chunk.sizes)
     points = np.column_stack([middle, np.ones(len(middle))])
     labels = chunk.at(outputs, points, np.arange(len(chunk))).argmax(axis=0)
@@ -457,15 +513,12 @@ def _finish(chunk, classes):
 
 def _boundary(chunk):
     """Edges of the decision cells along which the runner-up ties, each once."""
-    n_outputs = len(chunk.base)
+    n_outputs = chunk.base.shape[1]
     values = chunk.at_corners(np.arange(n_outputs)).T[chunk.corners[2]]
     cut, _ = _cut_polygons(chunk, np.arange(len(chunk)), values)
-    points = polygons.centres(cut.vertices, cut.sizes)
-    functions = cut.functions(np.arange(n_outputs))
-    at = np.concatenate([cut.vertices, np.ones((*cut.vertices.shape[:2], 1))], axis=2)
-    scores = np.einsum("bkx,bvx->bvk", functions, at)
-    inside = np.einsum("bkx,bx->bk", functions, np.column_stack([points, np.ones(len(points))]))
-    winner = inside.argmax(axis=1)
+    points = np.column_stack([polygons.centres(cut.vertices, cut.sizes), np.ones(len(cut))])
+    scores = _at_vertices(cut, np.arange(n_outputs))
+    winner = cut.at(np.arange(n_outputs), points, np.arange(len(cut))).argmax(axis=0)
     own = np.take_along_axis(scores, winner[:, None, None], axis=2)
     tied = np.abs(scores - own) < 1e-9 * (1 + np.abs(own))
     tied &= np.arange(n_outputs) > winner[:, None, None]
