@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import reprlib
 
 import numpy as np
 
@@ -40,7 +41,7 @@ def as_prior(prior, parameters=None):
         return prior.prior
     if not isinstance(prior, Prior):
         raise InputTypeError(
-            f"prior is {prior!r}; expected a Prior, a formula such as 'lam*abs(z)', or the name of "
+            f"prior is {reprlib.repr(prior)}; expected a Prior, a formula such as 'lam*abs(z)', or the name of "
             "a row of sc.atlas()."
         )
     return prior
