@@ -41,7 +41,7 @@ def as_prior(prior, parameters=None):
         return prior.prior
     if not isinstance(prior, Prior):
         raise InputTypeError(
-            f"prior is {reprlib.repr(prior)}; expected a Prior, a formula such as 'lam*abs(z)', or the name of "
+            f"prior is {prior!r}; expected a Prior, a formula such as 'lam*abs(z)', or the name of "
             "a row of sc.atlas()."
         )
     return prior
@@ -50,8 +50,8 @@ def as_prior(prior, parameters=None):
 def _prior_of_formula(formula, support, parameters):
     if formula.strip().isidentifier() and formula.strip() != "z":
         raise InputError(
-            f"prior is {formula!r}; expected a penalty in z such as 'lam*abs(z)', or one of "
-            f"{', '.join(row[0] for row in SCALAR)}."
+            f"prior is {reprlib.repr(formula)}; expected a penalty in z such as 'lam*abs(z)', or "
+            f"one of {', '.join(row[0] for row in SCALAR)}."
         )
     names = [n for n in names_in(formula) if n != "z"]
     if isinstance(support, tuple | list):
