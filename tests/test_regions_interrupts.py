@@ -15,11 +15,11 @@ from sparsecnn.regions import arrangement, cells, enumeration, orbits, sampling,
 
 
 def stop_after(monkeypatch, owner, name, calls):
-    """Let ``owner.name`` work so many times, then act as Ctrl-C would."""
+    """Let ``owner.name`` work so many times, then act as one Ctrl-C would."""
     true, count = getattr(owner, name), itertools.count()
 
     def interrupted(*args, **options):
-        if next(count) >= calls:
+        if next(count) == calls:
             raise KeyboardInterrupt
         return true(*args, **options)
 

@@ -8,6 +8,15 @@ Regions are those of the activation pattern: every neuron's piece and every max-
 winner. Average pools and dense layers bend nothing; an L2 pool is curved and refused. Out of scope,
 as systems of their own: graph convolutions, domain-decomposition training, networks turned into
 graph networks, polynomial and shape-tailored networks, approximation rates of residual networks.
+
+- One layer, any weights: ``one_layer``, its ``geometry``, the published ``formulas``; exactly by
+  ``arrangement`` and ``orbits`` in ``modular`` arithmetic.
+- Given weights: ``piecewise`` and ``choices`` say where a network bends; ``counting`` chooses how
+  to count, ``enumeration`` lists regions by ``cells`` or ``reverse_search``; ``per_layer`` puts all
+  numbers side by side.
+- Cuts: ``slices`` (of ``polygons``) and ``lines``. Not exact: ``inequalities``, ``sampling``.
+  Networks that reach a bound: ``constructions``. Neighbours: ``tropical``, ``kernels``,
+  ``redundancy``.
 """
 
 from .choices import pattern_keys

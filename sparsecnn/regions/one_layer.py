@@ -255,11 +255,15 @@ class LayerArchitecture:
         return abs(sum((-1) ** k * c for k, c in enumerate(self.counts(limit))))
 
     def lower(self):
-        """Return a proved lower bound: the neurons of windows that do not overlap, alone."""
+        """Return a proved lower bound: some neurons alone, of windows apart or independent."""
         count = formulas.zaslavsky if self.bias else formulas.zaslavsky_central
         extra = (self.breakpoints,) if self.bias else ()
         windows = _apart(self.geometry.windows)
-        return math.prod(count(self.n_filters, len(window), *extra) for window in windows)
+        apart = math.prod(count(self.n_filters, len(window), *extra) for window in windows)
+        try:
+            return max(apart, (self.breakpoints + 1) ** self.rank())
+        except TooLarge:
+            return apart
 
     def upper(self):
         """Return a proved upper bound: the formula, or general position where it is too large."""
@@ -403,7 +407,7 @@ def architecture(
     try:
         exact, method = _exact_with_method(model)
     except TooLarge as reason:
-        method = "bounds: windows apart below; formula or general position above"
+        method = "bounds: some neurons alone below; formula or general position above"
         assumes.append(f"exact count left out: {reason}")
     except KeyboardInterrupt as stop:
         method = "sets found so far below; formula or general position above"

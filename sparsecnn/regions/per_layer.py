@@ -73,7 +73,7 @@ class NetworkRegions:
     def summary(self):
         """Return the table, and below it why a number is missing."""
         head = ("", "output", "formula", "generic", "lower", "upper", "these weights", "sampled")
-        table, notes = [head], []
+        table, missing = [head], {}
         for row in self.rows:
             generic = row.architecture
             numbers = (generic.formula, generic.exact, generic.lower, generic.upper)
@@ -81,13 +81,16 @@ class NetworkRegions:
             shape = "x".join(map(str, row.output_shape))
             table.append((row.name, shape, *map(_short, numbers)))
             said = (*generic.assumptions, *row.given.assumptions)
-            notes += [f"{row.name}: {text}" for text in said if "left out" in text]
+            for text in said:
+                if "left out" in text:
+                    missing.setdefault(text, row.name)  # a network of one layer says the same twice
         widths = [max(map(len, column)) for column in zip(*table, strict=True)]
         lines = [
             f"{row[0]:<{widths[0]}}"
             + "".join(f"  {cell:>{w}}" for cell, w in zip(row[1:], widths[1:], strict=True))
             for row in table
         ]
+        notes = [f"{name}: {text}" for text, name in missing.items()]
         last = self.rows[-1].sample
         notes.append(f"network: {last.summary()}; a sample is a lower bound")
         notes.append(
