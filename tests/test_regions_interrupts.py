@@ -54,6 +54,7 @@ def test_cells_that_wait_count_as_well(monkeypatch):
     monkeypatch.setattr(enumeration, "BATCH", 4)
     stop_after(monkeypatch, cells, "cut", 40)
     assert_bounds(sc.regions.count(network, (3,)), exact)
+    stop_after(monkeypatch, cells, "cut", 0)
     with pytest.raises(sc.regions.Interrupted) as stop:
         list(sc.regions.linear_regions(network, (3,)))
     assert isinstance(stop.value, KeyboardInterrupt)
@@ -85,7 +86,7 @@ def test_a_count_of_given_weights_keeps_the_sets_it_found(monkeypatch, place):
 def test_an_architecture_keeps_formula_bounds_and_sets_found(monkeypatch):
     exact = sc.regions.architecture((1, 3, 3), 3, 2)
     lower = sc.regions.layer((1, 3, 3), 3, 2).lower()
-    stop_after(monkeypatch, arrangement.modular, "subtract", 30)
+    stop_after(monkeypatch, arrangement.modular, "subtract", 60)
     result = sc.regions.architecture((1, 3, 3), 3, 2)
     assert_bounds(result, exact.exact)
     assert result.formula == result.upper == exact.formula
@@ -160,6 +161,7 @@ def test_a_sample_keeps_the_inputs_it_has_seen(monkeypatch):
     stop_after(monkeypatch, sampling, "pattern_keys", 3)
     network = sc.regions.paper_network(3, random_state=0)
     assert sc.regions.sample(network, (1, 1, 3), 1000, random_state=0).n_samples == 300
+    stop_after(monkeypatch, sampling, "pattern_keys", 0)
     with pytest.raises(KeyboardInterrupt):
         sc.regions.sample(network, (1, 1, 3), 1000, random_state=0)
 

@@ -274,7 +274,7 @@ def test_an_interrupted_count_returns_formula_and_bounds(monkeypatch):
 
     monkeypatch.setattr(sc.regions.LayerArchitecture, "counts", interrupted)
     result = sc.regions.architecture((1, 3, 3), 2, 2)
-    assert (result.exact, result.formula, result.lower, result.upper) == (None, 256, 4, 256)
+    assert (result.exact, result.formula, result.lower, result.upper) == (None, 256, 2**7, 256)
     assert "interrupted" in result.summary()
 
 
