@@ -105,9 +105,9 @@ def _refuse_hopeless(normals, limit):
     """Hyperplanes with ``r`` independent normals make ``2^r`` orthants: refuse before starting."""
     some = normals[:: max(1, len(normals) // (4 * normals.shape[1]))]  # a rank of some is one below
     rank = int(np.linalg.matrix_rank(some))
-    if 2.0**rank > limit:
+    if 2**rank > limit:
         raise TooLarge(
-            f"the first layer alone has at least 2^{rank} = {2.0**rank:.3g} regions (limit "
+            f"the first layer alone has at least 2^{rank} regions (limit "
             f"{limit:,}). Count inside a small box, use plane_slice or sampling, or bound it with "
             "conv_bounds."
         )

@@ -320,11 +320,16 @@ def as_box(domain, n):
         low, high = domain
     except (TypeError, ValueError):
         raise InputError(f"domain is {domain!r}; expected None or a box (low, high).")
+    expected = f"a box (low, high) of finite numbers, or of {n} each"
     low, high = (
-        np.broadcast_to(as_float_array(side, "domain", expected="a box (low, high)").reshape(-1)
-                        if np.size(side) > 1 else float(side), (n,))
-        for side in (low, high)
-    )  # fmt: skip
+        as_float_array([side], "domain", expected=expected).ravel() for side in (low, high)
+    )
+    if {low.size, high.size} - {1, n}:
+        raise InputError(
+            f"domain has {low.size} and {high.size} numbers; expected {expected}. For the whole "
+            "space leave domain away."
+        )
+    low, high = np.broadcast_to(low, n), np.broadcast_to(high, n)
     if not (low < high).all():
         raise InputError("domain is empty: expected low < high in every coordinate.")
     return np.array(low, float), np.array(high, float)

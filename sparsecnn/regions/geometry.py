@@ -12,6 +12,10 @@ import math
 import numpy as np
 
 from ..validation import InputError, InputTypeError, as_integer, as_pair
+from .result import TooLarge
+
+#: pixels that all positions of a layer see together: some seconds of bookkeeping
+LARGEST_LAYER = 10_000_000
 
 
 def as_input_shape(value):
@@ -86,7 +90,14 @@ class LayerGeometry:
                     f"{axis}; the image with its padding has {room}. Use a smaller filter or zero "
                     "padding."
                 )
-        return cls(input_shape, kernel_size, stride, pads, dilation, padding == "circular")
+        geometry = cls(input_shape, kernel_size, stride, pads, dilation, padding == "circular")
+        taps = math.prod(geometry.output_size) * geometry.n_taps
+        if taps > LARGEST_LAYER:
+            raise TooLarge(
+                f"the layer looks at {taps:.3g} pixels from {math.prod(geometry.output_size):,} "
+                f"positions (limit {LARGEST_LAYER:.0e}). Use less padding or a smaller image."
+            )
+        return geometry
 
     @property
     def output_size(self):

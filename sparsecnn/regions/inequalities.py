@@ -77,10 +77,11 @@ def serra_lower(n_inputs, widths):
 def arora_lower(n_inputs, widths):
     """Return ``2 sum_{j < n_0} binom(m - 1, j) (w + 1)^(L - 1)`` for widths ``2m, w, .., w``.
 
-    Arora et al., improved by Serra et al. 2018; None for other widths.
+    Arora et al., improved by Serra et al. 2018; None for other widths, and for ``w = 1``, where
+    one neuron cannot fold.
     """
     first, rest = widths[0], widths[1:]
-    if first % 2 or not rest or len(set(rest)) > 1:
+    if first % 2 or not rest or len(set(rest)) > 1 or rest[0] < 2:
         return None
     folds = (rest[0] + 1) ** len(rest)
     return 2 * sum(math.comb(first // 2 - 1, j) for j in range(n_inputs)) * folds
@@ -229,8 +230,14 @@ def theorem5_lower(models, layers):
 
     ``R_N' prod_{l < L} floor(d_l / d_0)^(n_l d_0)``; N' is the last layer on ``d_0`` channels. In
     two dimensions the published formula would overstate N', so the exact count stands in, or its
-    own lower bound where that is out of reach. Meant for layers without padding.
+    own lower bound where that is out of reach. None where the construction does not apply: the
+    folds need biases and one breakpoint, and a window cut off by padding is not shrunk with the
+    others around the centre of the cube (on one pixel it would need a bias of its own).
     """
+    padded = any(any(map(any, model.geometry.pads)) for model in models)
+    folding = all(model.bias for model in models) and {m.breakpoints for m in models[:-1]} <= {1}
+    if len(models) > 1 and (padded or not folding):
+        return None
     channels = models[0].geometry.input_shape[0]
     shape = (channels, *models[-1].geometry.input_shape[1:])
     last = layer(shape, **dict(layers[-1]))
@@ -285,7 +292,8 @@ def conv_bounds(input_shape, layers):
     input_shape : tuple of int
         ``(channels, height, width)``.
     layers : sequence of dict
-        ``n_filters``, ``kernel_size`` and optionally ``stride``, ``padding``, ``dilation``.
+        ``n_filters``, ``kernel_size`` and optionally what else `layer` takes: ``stride``,
+        ``padding``, ``dilation``, ``breakpoints``, ``shared``, ``bias``.
 
     Returns
     -------
@@ -305,13 +313,12 @@ def conv_bounds(input_shape, layers):
     """
     layers = list(layers)
     models = layer_models(input_shape, layers)
-    padded = any(any(map(any, model.geometry.pads)) for model in models[:-1])
     try:
         narrow = receptive_field_upper(models)
     except TooLarge:
         narrow = None
     return {
-        "lower": None if padded else theorem5_lower(models, layers),
+        "lower": theorem5_lower(models, layers),
         "upper": theorem5_upper(models),
         "receptive_field_upper": narrow,
     }

@@ -25,7 +25,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from ..validation import as_integer
+from ..validation import InputError, as_integer
 from . import formulas, modular, orbits
 from .arrangement import characteristic_counts
 from .geometry import LayerGeometry
@@ -289,10 +289,18 @@ class LayerArchitecture:
             dense layer with as many neurons (always the larger one); ``per_parameter`` and
             ``per_parameter_local``: the ratio of leading terms of this layer, or of the locally
             connected one, to a dense layer of the same number of parameters.
+
+        Raises
+        ------
+        InputError
+            For a layer without biases: its regions grow by another power.
         """
+        if not self.bias:
+            raise InputError("growth is known for free biases; expected a layer with bias=True.")
         degree, coefficient = formulas.leading_coefficient(self.geometry)
         n, positions = self.geometry.n_pixels, len(self.geometry.windows)
-        dense = Fraction(1, math.factorial(n))
+        coefficient *= self.breakpoints**degree
+        dense = Fraction(self.breakpoints**n, math.factorial(n))
         cost, dense_cost = self.geometry.n_taps + 1, n + 1
         ratio = coefficient * Fraction(dense_cost**n, cost**degree) / dense
         return {
@@ -413,7 +421,7 @@ def architecture(
         method = "sets found so far below; formula or general position above"
         found = sum(getattr(stop, "counts", ()))
         assumes.append(STOPPED)
-    if exact is None or "prime field" in method:
+    if "prime field" in method or "sets found" in method:
         assumes.append(_PRIME_FIELD)
     if model.geometry.circular and formula is not None:
         assumes.append("formula: Hall's count for wrapped windows, an upper bound; none published")

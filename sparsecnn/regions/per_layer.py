@@ -242,10 +242,16 @@ def _network_bounds(layers, shape, blocks, rows):
         bounds = inequalities.conv_bounds(shape, described)
         lower = bounds["lower"]
         uppers += [v for k, v in bounds.items() if "upper" in k and v is not None]
-    elif widths and all(isinstance(part, Linear | Flatten) for b in blocks for part in b[1][:-1]):
+    elif widths and all(_is_dense(block) for _, block, _, _ in blocks):
         bounds = inequalities.dense_bounds(int(np.prod(shape)), widths)
         lower = max((v for k, v in bounds.items() if "lower" in k and v is not None), default=None)
     return RegionCount(None, None, lower, min(uppers), None, "bounds on the maximum over weights")
+
+
+def _is_dense(block):
+    """Whether one dense layer with biases stands before the bend: no narrower one hides there."""
+    affine = [layer for layer in block[:-1] if not isinstance(layer, Flatten)]
+    return len(affine) == 1 and isinstance(affine[0], Linear) and affine[0].bias is not None
 
 
 def _is_relu(bend):
@@ -261,7 +267,7 @@ def _description(block):
     n_filters, _, *kernel = layer.filters.shape
     return {
         "n_filters": n_filters, "kernel_size": kernel, "stride": layer.stride,
-        "padding": layer.padding,
+        "padding": layer.padding, "bias": layer.bias is not None,
     }  # fmt: skip
 
 

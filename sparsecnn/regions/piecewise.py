@@ -18,7 +18,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from .. import priors
 from ..layers import Activation, AveragePool, Conv2D, Flatten, L2Pool, Layer, Linear, MaxPool
 from ..network import Network
-from ..validation import InputError, InputTypeError, as_float_array
+from ..validation import InputError, InputTypeError, as_float_array, as_integer
 from .tropical import KINDS, TropicalConv2D
 
 #: breakpoints of the named activations that are piecewise linear
@@ -155,6 +155,12 @@ def as_layers(network):
     return [layer(weights, parts[1]), Activation("relu")]
 
 
+def as_shape(input_shape):
+    """Return the shape of one input as positive integers, or refuse it."""
+    parts = [input_shape] if isinstance(input_shape, str) else np.atleast_1d(input_shape).tolist()
+    return tuple(as_integer(part, "input_shape") for part in parts)
+
+
 def stages(network, input_shape):
     """Return the list of `Affine`, `Bend` and `Winner` stages of a network.
 
@@ -163,7 +169,7 @@ def stages(network, input_shape):
     InputError
         For layers that are not piecewise linear.
     """
-    shape, found = tuple(int(n) for n in np.atleast_1d(input_shape)), []
+    shape, found = as_shape(input_shape), []
     for layer in as_layers(network):
         output = layer.forward(np.zeros((1, *shape)))[0].shape[1:]
         if isinstance(layer, Conv2D | Linear | AveragePool | Flatten):
