@@ -349,3 +349,9 @@ def test_a_reader_that_stops_early_is_no_error():
     writer = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     writer.stdout.close()
     assert writer.stderr.read() == b"" and writer.wait(60) == 0
+
+
+def test_a_weight_that_the_prior_does_not_have_is_refused(capsys, tmp_path):
+    arguments = ["compare", "--prior", "gaussian", "--lam", "7", "--out", str(tmp_path / "c.html")]
+    assert cli.main(arguments) == 1
+    assert "no parameter lam" in capsys.readouterr().err

@@ -149,7 +149,8 @@ def _plan(data, arguments):
                 f"--{name} starts with {first}, but the images are {height} x {width}; expected "
                 f"{what} that fit. Use a smaller {name}."
             )
-    return {"atoms": atoms, "kernel": kernel, "stride": stride, "lam": lam}
+    prior = _prior(arguments.prior, lam, arguments.lam is not None)
+    return {"atoms": atoms, "kernel": kernel, "stride": stride, "prior": prior}
 
 
 def _learned_hierarchy(data, plan, arguments, progress):
@@ -160,7 +161,7 @@ def _learned_hierarchy(data, plan, arguments, progress):
         kernel_size=plan["kernel"],
         stride=plan["stride"],
         padding=arguments.padding,
-        prior=_prior(arguments.prior, plan["lam"]),
+        prior=plan["prior"],
         n_epochs=arguments.epochs,
         init="data",
         tol=1e-3,  # of the codes that the next level learns from
@@ -186,8 +187,14 @@ def _prior_name(text):
     return text
 
 
-def _prior(text, lam):
-    """The prior of a name or a formula; ``lam`` goes where it has a parameter of that name."""
+def _prior(text, lam, stated):
+    """The prior of a name or a formula; ``lam`` goes where it has a parameter of that name.
+
+    Raises
+    ------
+    InputError
+        If a weight was stated that this prior does not have.
+    """
     import sparsecnn
 
     if text in _PRIORS:
@@ -195,7 +202,16 @@ def _prior(text, lam):
     from ..derivation.named import as_prior
 
     prior = as_prior(text)
-    return dataclasses.replace(prior, **{"lam": lam}) if "lam" in prior.parameters else prior
+    if "lam" in prior.parameters:
+        return dataclasses.replace(prior, lam=lam)
+    if stated:
+        from ..validation import InputError
+
+        raise InputError(
+            f"--lam is {lam:g}, but {prior!r} has no parameter lam; expected a prior that has one. "
+            "Leave --lam away, or write the weight into the formula."
+        )
+    return prior
 
 
 def _meta(data, test, readout, plan, arguments, seconds):
@@ -205,8 +221,8 @@ def _meta(data, test, readout, plan, arguments, seconds):
         "learned_on": min(len(data.train), arguments.learn),
         "readout_trained_on": len(readout[0]) if readout else 0,
         "compared_on": len(test),
-        "prior": arguments.prior,
         **{name: list(v) if isinstance(v, tuple) else v for name, v in plan.items()},
+        "prior": repr(plan["prior"]),
         "padding": arguments.padding,
         "epochs": arguments.epochs,
         "seed": arguments.seed,
@@ -245,6 +261,6 @@ def _heading(meta):
         f"{meta['data']}: images {height}x{width}x{channels}, filters learned on "
         f"{meta['learned_on']:,}{readout}, "
         f"compared on {meta['compared_on']:,} held out\n"
-        "gap: relative duality gap; bound: sqrt(2 gap) certifies the distance of the "
-        "reconstructions, over ||x||\n"
+        "gap: mean relative duality gap; bound: sqrt(2 (E(z) - its lower bound)) certifies the "
+        "distance of the reconstructions, over ||x||\n"
     )

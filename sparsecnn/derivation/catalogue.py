@@ -6,10 +6,12 @@ that ``book`` can store them. Rows themselves are ``table``'s.
 
 from __future__ import annotations
 
+import inspect
 import re
 
 import sympy as sp
 
+from .. import priors
 from ..priors import SymbolicPrior
 from ..symbolic.evidence import weakest
 from ..symbolic.parser import parse
@@ -101,7 +103,10 @@ def _call(row):
     if row.key in _COUPLED:
         return f"`{_COUPLED[row.key][0]}`"
     if row.package_class:
-        return f"`{row.package_class}({', '.join(row.parameters)})`"
+        names = list(inspect.signature(getattr(priors, row.package_class)).parameters)
+        given = list(row.parameters)
+        in_order = given == names[: len(given)]
+        return f"`{row.package_class}({', '.join(n if in_order else f'{n}={n}' for n in given)})`"
     return row.prior
 
 

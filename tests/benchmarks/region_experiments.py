@@ -1,6 +1,6 @@
 """The two experiments on linear regions and kernels that take minutes, at their printed size.
 
-Run it as ``python tests/benchmarks/linear_regions.py``. It is no test and asserts nothing: the
+Run it as ``python tests/benchmarks/region_experiments.py``. It is no test and asserts nothing: the
 suite runs both at a smaller size and asserts there.
 
 1. What a million Gaussian inputs find of the regions of one layer (1x3 inputs, filters 1x2), five
