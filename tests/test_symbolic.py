@@ -12,6 +12,7 @@ import tolerances
 
 import sparsecnn as sc
 from sparsecnn.symbolic.curvature import curvature
+from sparsecnn.symbolic.envelope import Curve, Envelope
 from sparsecnn.symbolic.evidence import excess
 from sparsecnn.symbolic.parser import parse
 from sparsecnn.symbolic.penalty import Penalty, Z
@@ -365,3 +366,45 @@ def test_the_command_line_takes_a_formula_for_a_prior():
     assert made.formula.startswith("lam*log") and made.parameters == dict(lam=0.2, eps=1.0)
     assert _prior(_prior_name("student_t"), 0.2).parameters == sc.derive("student_t").layer().params
     assert repr(_prior("laplace", 0.2)) == repr(sc.Laplace(0.2))
+
+
+# -- Newton's method cannot get lost -----------------------------------------------------------
+@pytest.mark.parametrize(
+    "formula, slope",
+    [
+        ("exp(z)", np.exp),
+        ("exp(z) - 1 - z", np.expm1),
+        ("cosh(z)", np.sinh),
+        ("exp(abs(z)) - 1", lambda z: np.sign(z) * np.exp(np.abs(z))),
+    ],
+)
+def test_a_slope_that_grows_exponentially_is_inverted_far_out(formula, slope):
+    """Newton's steps are about 1 long there, and the first starts thousands away."""
+    x = np.array([-1e8, -600.0, 3.0, 600.0, 2e3, 1e4, 1e12])
+    z = sc.SymbolicPrior(formula).prox(x)
+    np.testing.assert_allclose(z + slope(z), x, rtol=tolerances.ROUNDING * 100)
+
+
+def test_newtons_method_does_not_take_an_end_of_its_bracket_for_the_root():
+    """From 0.8 the steps once went to 0.074 and back to 0.8, which came out."""
+    prior, x = sc.SymbolicPrior("exp(-1/z**2)"), np.linspace(-3, 3, 10001)
+    z = prior.prox(x)
+    assert (np.diff(z) >= 0).all()
+    away = z != 0
+    forward = z[away] + 2 / z[away] ** 3 * np.exp(-1 / z[away] ** 2)
+    np.testing.assert_allclose(forward, x[away], atol=tolerances.ROUNDING)
+
+
+def test_an_equation_that_newtons_method_cannot_solve_is_no_silent_answer():
+    """A slope that is no number on a part of what was taken for one increasing stretch."""
+    hole = Curve(
+        -np.inf,
+        np.inf,
+        np.square,
+        lambda z: np.where(np.abs(z - 1) < 0.1, np.nan, z),
+        np.ones_like,
+    )
+    x = np.linspace(-3, 3, 101)
+    np.testing.assert_allclose(Envelope([hole], []).prox(x[:50])[0], x[:50] / 2)
+    with pytest.raises(sc.InputError, match="was not solved between"):
+        Envelope([hole], []).prox(x)

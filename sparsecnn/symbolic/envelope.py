@@ -14,10 +14,9 @@ from collections.abc import Callable
 import numpy as np
 
 from ..validation import InputError
+from .newton import invert
 
 _FAR = 1e12
-_CHUNK = 8192
-_SMALL_STEP = 1e-10
 _MOST_BRANCHES = 60
 
 
@@ -89,7 +88,7 @@ class Branch:
         z = np.where(x <= self.first, self.low, self.high)
         inside = (x > self.first) & (x < self.last)
         if inside.any():
-            z[inside] = _invert(self.curve, x[inside], self.low, self.high, self.inverse)
+            z[inside] = invert(self.curve, x[inside], self.low, self.high, self.inverse)
         return z
 
     def reduced(self, x):
@@ -332,84 +331,3 @@ def _balance(before, after):
             return following
         x = following
     return x
-
-
-def _invert(curve, x, low, high, inverse=None):
-    """Solve ``F(z) = x`` entrywise for ``F`` increasing on ``(low, high)``."""
-    with np.errstate(all="ignore"):
-        if curve.is_affine:
-            origin = np.zeros(1)
-            z = (x - curve.slope(origin)) / (1 + curve.curvature(origin))
-            return np.clip(z, low, high)
-        z = np.empty(x.shape)
-        for k in range(0, x.size, _CHUNK):  # short enough to stay in the processor's cache
-            part = slice(k, k + _CHUNK)
-            z[part] = _newton(curve, x[part], low, high, inverse)
-    return z
-
-
-def _newton(curve, x, low, high, inverse):
-    """Newton's method, kept inside a bracket that shrinks; inputs that are done drop out."""
-    z, left = np.full(x.shape, np.nan), np.arange(x.size)
-    if inverse is not None:
-        z, done = _newton_step(curve, x, inverse(x), low, high)[:2]
-        left = np.flatnonzero(~(done & np.isfinite(z)))
-        if not left.size:
-            return z
-        x = x[left]
-    a, b = _bracket(curve, x, low, high)
-    here = np.clip(x, a + 1e-3 * (b - a), b - 1e-3 * (b - a))
-    for _ in range(400):
-        here, done, a, b = _newton_step(curve, x, here, a, b)
-        z[left] = here
-        moving = ~done & (b - a > 2e-16 * np.abs(b)) & (np.abs(here) > 1e-300)
-        if not moving.any():
-            break
-        a, b, x, here, left = a[moving], b[moving], x[moving], here[moving], left[moving]
-    return z
-
-
-def _newton_step(curve, x, z, a, b):
-    """One step from ``z``, halving the bracket where it leaves it: what follows, and where done.
-
-    Errors square from one step to the next, so after a step that is small against ``z`` and the
-    distance to the ends of the curve (where ``F`` may be singular) the next one is none.
-    """
-    excess = curve.forward(z) - x
-    below = excess < 0
-    a, b = np.where(below, z, a), np.where(below, b, z)
-    slope = 1 + curve.curvature(z)
-    newton = z - excess / slope
-    inside = (slope > 0) & (newton >= a) & (newton <= b)
-    inside &= (newton > curve.low) & (newton < curve.high)  # F may have no slope at open ends
-    following = np.where(inside, newton, 0.5 * (a + b))
-    following = np.where(np.abs(excess) <= 1e-16 * (np.abs(x) + np.abs(z)), z, following)
-    size = np.abs(following)
-    room = np.minimum(size, np.minimum(following - curve.low, curve.high - following))
-    moved = np.abs(following - z)
-    return following, (moved <= 4e-16 * size) | (inside & (moved <= _SMALL_STEP * room)), a, b
-
-
-def _bracket(curve, x, low, high):
-    a, b = np.full(x.shape, low), np.full(x.shape, high)
-    if high == np.inf:
-        origin = low if np.isfinite(low) else 0.0
-        reach = np.maximum(np.abs(x), 1.0)
-        b = origin + reach
-        for _ in range(1000):
-            short = curve.forward(b) < x
-            if not short.any():
-                break
-            reach = np.where(short, 2 * reach, reach)
-            b = origin + reach
-    if low == -np.inf:
-        origin = high if np.isfinite(high) else 0.0
-        reach = np.maximum(np.abs(x), 1.0)
-        a = origin - reach
-        for _ in range(1000):
-            short = curve.forward(a) > x
-            if not short.any():
-                break
-            reach = np.where(short, 2 * reach, reach)
-            a = origin - reach
-    return a, b
