@@ -408,3 +408,71 @@ def test_an_equation_that_newtons_method_cannot_solve_is_no_silent_answer():
     np.testing.assert_allclose(Envelope([hole], []).prox(x[:50])[0], x[:50] / 2)
     with pytest.raises(sc.InputError, match="was not solved between"):
         Envelope([hole], []).prox(x)
+
+
+# -- bends far from zero -----------------------------------------------------------------------
+#: (formula, support, parameters, its only minimum): narrow wells that no grid around zero meets
+WELLS = [
+    ("c*log(1 + (z - m)**2/g**2)", "real", dict(c=0.5, m=5.0, g=0.1), 5.0),
+    ("lam*(1 - exp(-(z - c)**2/s))", "real", dict(lam=3.0, s=0.003, c=2.0), 2.0),
+    ("lam*(1 - exp(-(z**2 - 2*c*z + c**2)/s))", "real", dict(lam=3.0, s=0.003, c=2.0), 2.0),
+    ("k*(z - c)**2/((z - c)**2 + e)", "real", dict(k=0.8, c=2.2, e=0.001), 2.2),
+    ("k*tanh(w*(z - c))**2", "real", dict(k=0.8, c=2.2, w=300.0), 2.2),
+    ("k*(1 - exp(-(log(z) - m)**2/s))", "nonnegative", dict(k=1.0, m=0.5, s=1e-6), np.exp(0.5)),
+    ("sqrt((z - exp(m))**2 + e)", "real", dict(m=1.0, e=1e-12), np.exp(1.0)),
+]
+
+
+@pytest.mark.parametrize(
+    "formula, support, parameters, well", WELLS, ids=[f"{w[0]} {i}" for i, w in enumerate(WELLS)]
+)
+def test_a_narrow_well_far_from_zero_is_found(formula, support, parameters, well):
+    prior = sc.SymbolicPrior(formula, support=support, **parameters)
+    x = well + np.array([-0.3, -0.013, -1e-4, 0.0, 1e-4, 0.013, 0.3])
+    z = prior.prox(x)
+    reached = 0.5 * (x - z) ** 2 + prior.value(z[:, None])
+    near = well + np.concatenate([[0.0], *(s * np.geomspace(1e-9, 1, 1500) for s in (-1, 1))])
+    objective = 0.5 * (x[:, None] - near) ** 2 + prior.value(near[:, None])
+    assert (reached <= objective.min(axis=1) + tolerances.PROX_EXCESS).all()
+    np.testing.assert_allclose(z[3], well, rtol=tolerances.ROUNDING)
+    assert (np.diff(z) >= 0).all()
+
+
+def test_an_oscillation_too_fast_to_be_followed_is_refused():
+    for w in (400.0, 800.0, 1000.0):
+        with pytest.raises(sc.InputError, match="bends up and down"):
+            sc.SymbolicPrior("lam*sin(w*z)", (-1, 1), lam=1.0, w=w)
+    with pytest.raises(sc.InputError, match="too often to find"):
+        sc.SymbolicPrior("lam*sin(w*z)", (-1, 1), lam=1e-9, w=1e6)
+
+
+@pytest.mark.parametrize(
+    "formula, parameters",
+    [
+        ("z**2/2 + lam*exp(-(z - m)**2/s)", dict(lam=0.02, m=7.77, s=0.001)),
+        ("-sqrt(abs(z))", {}),
+        ("1/abs(z)", {}),
+        ("abs(z)**(-0.5)", {}),
+        ("-log(abs(z))", {}),
+        ("z**(-2)", {}),
+        ("Piecewise((-1/z, z < 0), (0, True))", {}),
+    ],
+)
+def test_a_penalty_with_a_hill_or_a_pole_inside_is_not_convex(formula, parameters):
+    assert not sc.SymbolicPrior(formula, **parameters).is_convex
+
+
+def test_a_pole_at_the_end_of_the_support_may_be_convex():
+    for formula in ("-log(z)", "1/z", "z*log(z)", "-sqrt(z)"):
+        assert sc.SymbolicPrior(formula, support="nonnegative").is_convex
+
+
+def test_a_formula_that_overflows_far_out_is_not_said_to_fall():
+    prior, x = sc.SymbolicPrior("lam*log(1 + exp(-z) + exp(z/2))", lam=1.0), np.linspace(-9, 9, 7)
+    z = prior.prox(x)
+    slope = (np.exp(z / 2) / 2 - np.exp(-z)) / (1 + np.exp(-z) + np.exp(z / 2))
+    np.testing.assert_allclose(z + slope, x, atol=tolerances.ROUNDING)
+    with pytest.raises(sc.InputError, match="was not solved"):
+        prior.prox([1e4])  # phi' itself is not a number there
+    with pytest.raises(sc.InputError, match="no minimum"):
+        sc.SymbolicPrior("-z**2/2 + 5*log(1 + exp(-z) + exp(z/2))")

@@ -14,9 +14,9 @@ from collections.abc import Callable
 import numpy as np
 
 from ..validation import InputError
+from .grid import FAR, interior_grid
 from .newton import invert
 
-_FAR = 1e12
 _MOST_BRANCHES = 60
 
 
@@ -25,7 +25,8 @@ class Curve:
     """A smooth stretch of a penalty: value, slope and curvature as functions of an array.
 
     ``end_slopes`` are the one-sided slopes at the two ends (nan: to be read off the formula);
-    ``is_affine`` says that the slope is affine in ``z``, so that it is inverted by a division.
+    ``is_affine`` says that the slope is affine in ``z``, so that it is inverted by a division;
+    ``points`` are where it is looked at.
     """
 
     low: float
@@ -35,6 +36,12 @@ class Curve:
     curvature: Callable
     end_slopes: tuple[float, float] = (np.nan, np.nan)
     is_affine: bool = False
+    points: np.ndarray | None = dataclasses.field(default=None, compare=False, repr=False)
+
+    @property
+    def grid(self):
+        """Interior points between which ``phi''`` is monotone, as nearly as can be told."""
+        return interior_grid(self.low, self.high) if self.points is None else self.points
 
     def forward(self, z):
         """``F(z) = z + phi'(z)``, the input that is mapped to ``z``."""
@@ -198,11 +205,7 @@ def _refuse_steep_fall(curves):
         edge = curve.low if end < 0 else curve.high
         if np.isfinite(edge):
             continue
-        far = np.array([_FAR, 1e6]) * end
-        with np.errstate(all="ignore"):
-            reach = curve.forward(far) * end
-            pull = (curve.slope(far) * end).max()
-        if not (reach[0] > 1e5 or pull == np.inf):
+        if not _rises_without_end(curve, end):
             raise InputError(
                 "phi falls as fast as -z^2/2 or faster far from zero, so 1/2 (x - z)^2 + phi(z) "
                 "has no minimum for some inputs; expected a penalty that grows more slowly "
@@ -210,39 +213,30 @@ def _refuse_steep_fall(curves):
             )
 
 
-def interior_grid(low, high):
-    """Interior points of an interval at every scale."""
-    if np.isfinite(low) and np.isfinite(high):
-        near = np.geomspace(1e-12, 0.4, 120)
-        unit = np.unique(np.concatenate([near, np.linspace(0, 1, 259)[1:-1], 1 - near]))
-        points = low + (high - low) * unit
-    else:
-        reach = np.geomspace(1e-12, _FAR, 24 * 24 + 1)
-        if np.isfinite(low):
-            points = low + reach
-        elif np.isfinite(high):
-            points = high - reach[::-1]
-        else:
-            points = np.concatenate([-reach[::-1], [0.0], reach])
-    return np.unique(points[(points > low) & (points < high)])
+def _rises_without_end(curve, end):
+    """Whether ``F`` tends to infinity, judged as far out as it is a number."""
+    far = end * FAR / 10.0 ** np.arange(12)
+    with np.errstate(all="ignore"):
+        reach = curve.forward(far) * end
+        reach = np.where(curve.slope(far) * end == np.inf, np.inf, reach)
+        known = np.flatnonzero(~np.isnan(reach))
+        if not known.size:
+            return False
+        most = reach[known[0]]
+        if known[0] == 0:
+            return most > 1e5
+        return bool(most == np.inf or most > 1.2 * curve.forward(0.5 * far[known[:1]])[0] * end > 0)
 
 
 def _increasing_stretches(curve, index):
     """The maximal intervals of a curve on which ``F' = 1 + phi''`` is positive."""
-    grid = interior_grid(curve.low, curve.high)
 
     def rising(z):
         with np.errstate(all="ignore"):
             bend = curve.curvature(z)
             return (1 + bend > 1e-13 * (1 + np.abs(bend))) | (bend == np.inf)
 
-    with np.errstate(all="ignore"):
-        if np.isnan(curve.value(grid)).any():
-            where = grid[np.isnan(curve.value(grid))][0]
-            raise InputError(
-                f"phi is not a real number at z = {where:.4g}; expected a real formula on the "
-                "whole support. Restrict the support, or use abs(z) inside."
-            )
+    grid = curve.grid
     up = rising(grid)
     edges = np.flatnonzero(np.diff(up.astype(int)))
     a, b, side = grid[edges], grid[edges + 1], up[edges]
