@@ -476,3 +476,21 @@ def test_a_formula_that_overflows_far_out_is_not_said_to_fall():
         prior.prox([1e4])  # phi' itself is not a number there
     with pytest.raises(sc.InputError, match="no minimum"):
         sc.SymbolicPrior("-z**2/2 + 5*log(1 + exp(-z) + exp(z/2))")
+
+
+def test_a_bound_that_is_no_number_at_the_sample_leaves_the_condition_open():
+    """Both have a candidate for ``inf phi''`` with a power or a quotient of zero."""
+    for formula, support, values in (
+        ("lam*log(1 + abs(z)**p/e**q)", "real", dict(lam=1.0, p=1.0, e=1.0, q=1.0)),
+        ("Piecewise(((z + a)*log(1 + z/a) - z, z < 0), (0, True))", (-1.0, np.inf), dict(a=1.0)),
+    ):
+        found = curvature(solve_prox(Penalty.from_text(formula, support), values))
+        assert found.least is None and found.condition is None
+
+
+def test_no_code_at_all_has_a_prox_of_its_own_shape():
+    prior = sc.SymbolicPrior("lam*abs(z)", lam=[1.0, 2.0])
+    nothing = np.zeros((0, 2))
+    assert prior.prox(nothing).shape == (0, 2)
+    dx, params = prior.prox_vjp(nothing, 1.0, nothing)
+    assert dx.shape == (0, 2) and (params["lam"] == 0).all()
