@@ -419,6 +419,7 @@ WELLS = [
     ("k*(z - c)**2/((z - c)**2 + e)", "real", dict(k=0.8, c=2.2, e=0.001), 2.2),
     ("k*tanh(w*(z - c))**2", "real", dict(k=0.8, c=2.2, w=300.0), 2.2),
     ("k*(1 - exp(-(log(z) - m)**2/s))", "nonnegative", dict(k=1.0, m=0.5, s=1e-6), np.exp(0.5)),
+    ("-".join(["5"] + [f"exp(-{10**k}*(z - {k}.3)**2)" for k in range(3, 8)]), "real", {}, 7.3),
     ("sqrt((z - exp(m))**2 + e)", "real", dict(m=1.0, e=1e-12), np.exp(1.0)),
 ]
 

@@ -2,8 +2,9 @@
 
 Every scale around zero, the ends, and each place the formula itself points to (zeros of its
 sub-expressions and of their slopes); eight points a radian of what stands inside a sine; more where
-``phi'`` is not what its neighbours say; and the extrema of ``phi''``. Beyond some hundred periods
-an oscillation on an unbounded support is only sampled. Knows no prior.
+``phi'`` is not what its neighbours say; and the extrema of ``phi''``. This is looking, no proof:
+beyond some hundred periods an oscillation on an unbounded support is only sampled, and so is what
+neither the formula's first sub-expressions nor ``phi'`` between the points betrays. Knows no prior.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ import sympy as sp
 from ..validation import InputError
 
 FAR = 1e12
-_MOST_PARTS = 40
-_MOST_MARKS = 12
+_MOST_PARTS = 80
+_MOST_FLIPS, _MOST_MARKS = 12, 48
 _MOST_POINTS = 30_000
 _PERIODIC = (sp.sin, sp.cos, sp.tan)
 
@@ -68,7 +69,11 @@ def points_of(curve, parts, phases):
         marks = np.empty(0)
         for _ in range(2):  # what is close together shows only on the grid around it
             marks = np.union1d(marks, _zeros(parts, grid, marks))
-            marks = marks[np.argsort(np.abs(marks))][:_MOST_MARKS]
+            if marks.size > _MOST_MARKS:
+                raise InputError(
+                    f"phi may bend at {marks.size} places of its own; expected at most "
+                    f"{_MOST_MARKS}. Write it with fewer terms."
+                )
             grid = np.union1d(grid, _around(marks, low, high))
         grid = _real(curve, _follow(phases, grid, np.isfinite(high - low)))
         grid = grid[~np.isnan(curve.curvature(grid))]
@@ -108,7 +113,7 @@ def _zeros(parts, grid, known):
     old = np.isin(grid, known)
     flips = (up[:, 1:] != up[:, :-1]) & ~(old[1:] | old[:-1])
     flips &= np.isfinite(table[:, 1:]) & np.isfinite(table[:, :-1])
-    row, cell = np.nonzero(flips & (flips.sum(axis=1) <= _MOST_MARKS)[:, None])
+    row, cell = np.nonzero(flips & (flips.sum(axis=1) <= _MOST_FLIPS)[:, None])
     if not row.size:
         return np.empty(0)
     a, b, f_a, f_b = grid[cell], grid[cell + 1], table[row, cell], table[row, cell + 1]
