@@ -12,6 +12,7 @@ import tolerances
 
 import sparsecnn as sc
 from sparsecnn.symbolic.curvature import curvature
+from sparsecnn.symbolic.envelope import Curve, Envelope
 from sparsecnn.symbolic.evidence import excess
 from sparsecnn.symbolic.parser import parse
 from sparsecnn.symbolic.penalty import Penalty, Z
@@ -365,3 +366,132 @@ def test_the_command_line_takes_a_formula_for_a_prior():
     assert made.formula.startswith("lam*log") and made.parameters == dict(lam=0.2, eps=1.0)
     assert _prior(_prior_name("student_t"), 0.2).parameters == sc.derive("student_t").layer().params
     assert repr(_prior("laplace", 0.2)) == repr(sc.Laplace(0.2))
+
+
+# -- Newton's method cannot get lost -----------------------------------------------------------
+@pytest.mark.parametrize(
+    "formula, slope",
+    [
+        ("exp(z)", np.exp),
+        ("exp(z) - 1 - z", np.expm1),
+        ("cosh(z)", np.sinh),
+        ("exp(abs(z)) - 1", lambda z: np.sign(z) * np.exp(np.abs(z))),
+    ],
+)
+def test_a_slope_that_grows_exponentially_is_inverted_far_out(formula, slope):
+    """Newton's steps are about 1 long there, and the first starts thousands away."""
+    x = np.array([-1e8, -600.0, 3.0, 600.0, 2e3, 1e4, 1e12])
+    z = sc.SymbolicPrior(formula).prox(x)
+    np.testing.assert_allclose(z + slope(z), x, rtol=tolerances.ROUNDING * 100)
+
+
+def test_newtons_method_does_not_take_an_end_of_its_bracket_for_the_root():
+    """From 0.8 the steps once went to 0.074 and back to 0.8, which came out."""
+    prior, x = sc.SymbolicPrior("exp(-1/z**2)"), np.linspace(-3, 3, 10001)
+    z = prior.prox(x)
+    assert (np.diff(z) >= 0).all()
+    away = z != 0
+    forward = z[away] + 2 / z[away] ** 3 * np.exp(-1 / z[away] ** 2)
+    np.testing.assert_allclose(forward, x[away], atol=tolerances.ROUNDING)
+
+
+def test_an_equation_that_newtons_method_cannot_solve_is_no_silent_answer():
+    """A slope that is no number on a part of what was taken for one increasing stretch."""
+    hole = Curve(
+        -np.inf,
+        np.inf,
+        np.square,
+        lambda z: np.where(np.abs(z - 1) < 0.1, np.nan, z),
+        np.ones_like,
+    )
+    x = np.linspace(-3, 3, 101)
+    np.testing.assert_allclose(Envelope([hole], []).prox(x[:50])[0], x[:50] / 2)
+    with pytest.raises(sc.InputError, match="was not solved between"):
+        Envelope([hole], []).prox(x)
+
+
+# -- bends far from zero -----------------------------------------------------------------------
+#: (formula, support, parameters, its only minimum): narrow wells that no grid around zero meets
+WELLS = [
+    ("c*log(1 + (z - m)**2/g**2)", "real", dict(c=0.5, m=5.0, g=0.1), 5.0),
+    ("lam*(1 - exp(-(z - c)**2/s))", "real", dict(lam=3.0, s=0.003, c=2.0), 2.0),
+    ("lam*(1 - exp(-(z**2 - 2*c*z + c**2)/s))", "real", dict(lam=3.0, s=0.003, c=2.0), 2.0),
+    ("k*(z - c)**2/((z - c)**2 + e)", "real", dict(k=0.8, c=2.2, e=0.001), 2.2),
+    ("k*tanh(w*(z - c))**2", "real", dict(k=0.8, c=2.2, w=300.0), 2.2),
+    ("k*(1 - exp(-(log(z) - m)**2/s))", "nonnegative", dict(k=1.0, m=0.5, s=1e-6), np.exp(0.5)),
+    ("-".join(["5"] + [f"exp(-{10**k}*(z - {k}.3)**2)" for k in range(3, 8)]), "real", {}, 7.3),
+    ("sqrt((z - exp(m))**2 + e)", "real", dict(m=1.0, e=1e-12), np.exp(1.0)),
+]
+
+
+@pytest.mark.parametrize(
+    "formula, support, parameters, well", WELLS, ids=[f"{w[0]} {i}" for i, w in enumerate(WELLS)]
+)
+def test_a_narrow_well_far_from_zero_is_found(formula, support, parameters, well):
+    prior = sc.SymbolicPrior(formula, support=support, **parameters)
+    x = well + np.array([-0.3, -0.013, -1e-4, 0.0, 1e-4, 0.013, 0.3])
+    z = prior.prox(x)
+    reached = 0.5 * (x - z) ** 2 + prior.value(z[:, None])
+    near = well + np.concatenate([[0.0], *(s * np.geomspace(1e-9, 1, 1500) for s in (-1, 1))])
+    objective = 0.5 * (x[:, None] - near) ** 2 + prior.value(near[:, None])
+    assert (reached <= objective.min(axis=1) + tolerances.PROX_EXCESS).all()
+    np.testing.assert_allclose(z[3], well, rtol=tolerances.ROUNDING)
+    assert (np.diff(z) >= 0).all()
+
+
+def test_an_oscillation_too_fast_to_be_followed_is_refused():
+    for w in (400.0, 800.0, 1000.0):
+        with pytest.raises(sc.InputError, match="bends up and down"):
+            sc.SymbolicPrior("lam*sin(w*z)", (-1, 1), lam=1.0, w=w)
+    with pytest.raises(sc.InputError, match="too often to find"):
+        sc.SymbolicPrior("lam*sin(w*z)", (-1, 1), lam=1e-9, w=1e6)
+
+
+@pytest.mark.parametrize(
+    "formula, parameters",
+    [
+        ("z**2/2 + lam*exp(-(z - m)**2/s)", dict(lam=0.02, m=7.77, s=0.001)),
+        ("-sqrt(abs(z))", {}),
+        ("1/abs(z)", {}),
+        ("abs(z)**(-0.5)", {}),
+        ("-log(abs(z))", {}),
+        ("z**(-2)", {}),
+        ("Piecewise((-1/z, z < 0), (0, True))", {}),
+    ],
+)
+def test_a_penalty_with_a_hill_or_a_pole_inside_is_not_convex(formula, parameters):
+    assert not sc.SymbolicPrior(formula, **parameters).is_convex
+
+
+def test_a_pole_at_the_end_of_the_support_may_be_convex():
+    for formula in ("-log(z)", "1/z", "z*log(z)", "-sqrt(z)"):
+        assert sc.SymbolicPrior(formula, support="nonnegative").is_convex
+
+
+def test_a_formula_that_overflows_far_out_is_not_said_to_fall():
+    prior, x = sc.SymbolicPrior("lam*log(1 + exp(-z) + exp(z/2))", lam=1.0), np.linspace(-9, 9, 7)
+    z = prior.prox(x)
+    slope = (np.exp(z / 2) / 2 - np.exp(-z)) / (1 + np.exp(-z) + np.exp(z / 2))
+    np.testing.assert_allclose(z + slope, x, atol=tolerances.ROUNDING)
+    with pytest.raises(sc.InputError, match="was not solved"):
+        prior.prox([1e4])  # phi' itself is not a number there
+    with pytest.raises(sc.InputError, match="no minimum"):
+        sc.SymbolicPrior("-z**2/2 + 5*log(1 + exp(-z) + exp(z/2))")
+
+
+def test_a_bound_that_is_no_number_at_the_sample_leaves_the_condition_open():
+    """Both have a candidate for ``inf phi''`` with a power or a quotient of zero."""
+    for formula, support, values in (
+        ("lam*log(1 + abs(z)**p/e**q)", "real", dict(lam=1.0, p=1.0, e=1.0, q=1.0)),
+        ("Piecewise(((z + a)*log(1 + z/a) - z, z < 0), (0, True))", (-1.0, np.inf), dict(a=1.0)),
+    ):
+        found = curvature(solve_prox(Penalty.from_text(formula, support), values))
+        assert found.least is None and found.condition is None
+
+
+def test_no_code_at_all_has_a_prox_of_its_own_shape():
+    prior = sc.SymbolicPrior("lam*abs(z)", lam=[1.0, 2.0])
+    nothing = np.zeros((0, 2))
+    assert prior.prox(nothing).shape == (0, 2)
+    dx, params = prior.prox_vjp(nothing, 1.0, nothing)
+    assert dx.shape == (0, 2) and (params["lam"] == 0).all()

@@ -192,8 +192,9 @@ class SymbolicPrior(SeparablePrior):
     def _over_settings(self, function, z, steps, params):
         """Apply ``function(values, step, z) -> arrays`` to the entries of each setting."""
         arrays = np.broadcast_arrays(z, *(np.asarray(p, dtype=float) for p in (steps, *params)))
-        if all(np.ndim(p) == 0 for p in (steps, *params)):
-            return function(tuple(float(p) for p in params), float(steps), arrays[0])
+        if all(np.ndim(p) == 0 for p in (steps, *params)) or not arrays[0].size:
+            step, *values = (float(np.ravel(p)[0]) for p in (steps, *params))
+            return function(tuple(values), step, arrays[0])
         keys = np.stack([a.ravel() for a in arrays[1:]], axis=1)
         settings, which = np.unique(keys, axis=0, return_inverse=True)
         flat, results = arrays[0].ravel(), None

@@ -45,10 +45,9 @@ def curvature(solution):
     jumps = bool(whole.envelope(values).jumps())  # of the whole: a mirrored one may jump at zero
     convex = is_convex(whole.curves(values), dict(whole.joint_values(values)))
     least = None
-    known = [c for c in candidates if c is not None]
-    if known and len(known) == len(candidates):
-        least = min(known, key=lambda c: _order(c, values))
-        least = simplified(least)
+    sizes = [np.nan if c is None else _order(c, values) for c in candidates]
+    if sizes and not np.isnan(sizes).any():
+        least = simplified(candidates[int(np.argmin(sizes))])
     condition = None
     if least is not None and not least.is_infinite:
         condition = simplified(1 + least >= 0)
@@ -56,9 +55,12 @@ def curvature(solution):
 
 
 def _order(expression, values):
-    if expression.is_infinite:
-        return float(expression)
-    return number(expression, values)
+    """The candidate's size at the sample; nan where the formula is no real number there."""
+    try:
+        size = float(expression) if expression.is_infinite else number(expression, values)
+    except TypeError:
+        return np.nan
+    return np.nan if isinstance(size, complex) else size
 
 
 def _extremes(piece, values):

@@ -14,10 +14,9 @@ from collections.abc import Callable
 import numpy as np
 
 from ..validation import InputError
+from .grid import FAR, interior_grid
+from .newton import invert
 
-_FAR = 1e12
-_CHUNK = 8192
-_SMALL_STEP = 1e-10
 _MOST_BRANCHES = 60
 
 
@@ -26,7 +25,8 @@ class Curve:
     """A smooth stretch of a penalty: value, slope and curvature as functions of an array.
 
     ``end_slopes`` are the one-sided slopes at the two ends (nan: to be read off the formula);
-    ``is_affine`` says that the slope is affine in ``z``, so that it is inverted by a division.
+    ``is_affine`` says that the slope is affine in ``z``, so that it is inverted by a division;
+    ``points`` are where it is looked at.
     """
 
     low: float
@@ -36,6 +36,12 @@ class Curve:
     curvature: Callable
     end_slopes: tuple[float, float] = (np.nan, np.nan)
     is_affine: bool = False
+    points: np.ndarray | None = dataclasses.field(default=None, compare=False, repr=False)
+
+    @property
+    def grid(self):
+        """Interior points between which ``phi''`` is monotone, as nearly as can be told."""
+        return interior_grid(self.low, self.high) if self.points is None else self.points
 
     def forward(self, z):
         """``F(z) = z + phi'(z)``, the input that is mapped to ``z``."""
@@ -89,7 +95,7 @@ class Branch:
         z = np.where(x <= self.first, self.low, self.high)
         inside = (x > self.first) & (x < self.last)
         if inside.any():
-            z[inside] = _invert(self.curve, x[inside], self.low, self.high, self.inverse)
+            z[inside] = invert(self.curve, x[inside], self.low, self.high, self.inverse)
         return z
 
     def reduced(self, x):
@@ -199,11 +205,7 @@ def _refuse_steep_fall(curves):
         edge = curve.low if end < 0 else curve.high
         if np.isfinite(edge):
             continue
-        far = np.array([_FAR, 1e6]) * end
-        with np.errstate(all="ignore"):
-            reach = curve.forward(far) * end
-            pull = (curve.slope(far) * end).max()
-        if not (reach[0] > 1e5 or pull == np.inf):
+        if not _rises_without_end(curve, end):
             raise InputError(
                 "phi falls as fast as -z^2/2 or faster far from zero, so 1/2 (x - z)^2 + phi(z) "
                 "has no minimum for some inputs; expected a penalty that grows more slowly "
@@ -211,39 +213,30 @@ def _refuse_steep_fall(curves):
             )
 
 
-def interior_grid(low, high):
-    """Interior points of an interval at every scale."""
-    if np.isfinite(low) and np.isfinite(high):
-        near = np.geomspace(1e-12, 0.4, 120)
-        unit = np.unique(np.concatenate([near, np.linspace(0, 1, 259)[1:-1], 1 - near]))
-        points = low + (high - low) * unit
-    else:
-        reach = np.geomspace(1e-12, _FAR, 24 * 24 + 1)
-        if np.isfinite(low):
-            points = low + reach
-        elif np.isfinite(high):
-            points = high - reach[::-1]
-        else:
-            points = np.concatenate([-reach[::-1], [0.0], reach])
-    return np.unique(points[(points > low) & (points < high)])
+def _rises_without_end(curve, end):
+    """Whether ``F`` tends to infinity, judged as far out as it is a number."""
+    far = end * FAR / 10.0 ** np.arange(12)
+    with np.errstate(all="ignore"):
+        reach = curve.forward(far) * end
+        reach = np.where(curve.slope(far) * end == np.inf, np.inf, reach)
+        known = np.flatnonzero(~np.isnan(reach))
+        if not known.size:
+            return False
+        most = reach[known[0]]
+        if known[0] == 0:
+            return most > 1e5
+        return bool(most == np.inf or most > 1.2 * curve.forward(0.5 * far[known[:1]])[0] * end > 0)
 
 
 def _increasing_stretches(curve, index):
     """The maximal intervals of a curve on which ``F' = 1 + phi''`` is positive."""
-    grid = interior_grid(curve.low, curve.high)
 
     def rising(z):
         with np.errstate(all="ignore"):
             bend = curve.curvature(z)
             return (1 + bend > 1e-13 * (1 + np.abs(bend))) | (bend == np.inf)
 
-    with np.errstate(all="ignore"):
-        if np.isnan(curve.value(grid)).any():
-            where = grid[np.isnan(curve.value(grid))][0]
-            raise InputError(
-                f"phi is not a real number at z = {where:.4g}; expected a real formula on the "
-                "whole support. Restrict the support, or use abs(z) inside."
-            )
+    grid = curve.grid
     up = rising(grid)
     edges = np.flatnonzero(np.diff(up.astype(int)))
     a, b, side = grid[edges], grid[edges + 1], up[edges]
@@ -332,84 +325,3 @@ def _balance(before, after):
             return following
         x = following
     return x
-
-
-def _invert(curve, x, low, high, inverse=None):
-    """Solve ``F(z) = x`` entrywise for ``F`` increasing on ``(low, high)``."""
-    with np.errstate(all="ignore"):
-        if curve.is_affine:
-            origin = np.zeros(1)
-            z = (x - curve.slope(origin)) / (1 + curve.curvature(origin))
-            return np.clip(z, low, high)
-        z = np.empty(x.shape)
-        for k in range(0, x.size, _CHUNK):  # short enough to stay in the processor's cache
-            part = slice(k, k + _CHUNK)
-            z[part] = _newton(curve, x[part], low, high, inverse)
-    return z
-
-
-def _newton(curve, x, low, high, inverse):
-    """Newton's method, kept inside a bracket that shrinks; inputs that are done drop out."""
-    z, left = np.full(x.shape, np.nan), np.arange(x.size)
-    if inverse is not None:
-        z, done = _newton_step(curve, x, inverse(x), low, high)[:2]
-        left = np.flatnonzero(~(done & np.isfinite(z)))
-        if not left.size:
-            return z
-        x = x[left]
-    a, b = _bracket(curve, x, low, high)
-    here = np.clip(x, a + 1e-3 * (b - a), b - 1e-3 * (b - a))
-    for _ in range(400):
-        here, done, a, b = _newton_step(curve, x, here, a, b)
-        z[left] = here
-        moving = ~done & (b - a > 2e-16 * np.abs(b)) & (np.abs(here) > 1e-300)
-        if not moving.any():
-            break
-        a, b, x, here, left = a[moving], b[moving], x[moving], here[moving], left[moving]
-    return z
-
-
-def _newton_step(curve, x, z, a, b):
-    """One step from ``z``, halving the bracket where it leaves it: what follows, and where done.
-
-    Errors square from one step to the next, so after a step that is small against ``z`` and the
-    distance to the ends of the curve (where ``F`` may be singular) the next one is none.
-    """
-    excess = curve.forward(z) - x
-    below = excess < 0
-    a, b = np.where(below, z, a), np.where(below, b, z)
-    slope = 1 + curve.curvature(z)
-    newton = z - excess / slope
-    inside = (slope > 0) & (newton >= a) & (newton <= b)
-    inside &= (newton > curve.low) & (newton < curve.high)  # F may have no slope at open ends
-    following = np.where(inside, newton, 0.5 * (a + b))
-    following = np.where(np.abs(excess) <= 1e-16 * (np.abs(x) + np.abs(z)), z, following)
-    size = np.abs(following)
-    room = np.minimum(size, np.minimum(following - curve.low, curve.high - following))
-    moved = np.abs(following - z)
-    return following, (moved <= 4e-16 * size) | (inside & (moved <= _SMALL_STEP * room)), a, b
-
-
-def _bracket(curve, x, low, high):
-    a, b = np.full(x.shape, low), np.full(x.shape, high)
-    if high == np.inf:
-        origin = low if np.isfinite(low) else 0.0
-        reach = np.maximum(np.abs(x), 1.0)
-        b = origin + reach
-        for _ in range(1000):
-            short = curve.forward(b) < x
-            if not short.any():
-                break
-            reach = np.where(short, 2 * reach, reach)
-            b = origin + reach
-    if low == -np.inf:
-        origin = high if np.isfinite(high) else 0.0
-        reach = np.maximum(np.abs(x), 1.0)
-        a = origin - reach
-        for _ in range(1000):
-            short = curve.forward(a) > x
-            if not short.any():
-                break
-            reach = np.where(short, 2 * reach, reach)
-            a = origin - reach
-    return a, b

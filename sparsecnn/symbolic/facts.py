@@ -11,7 +11,6 @@ import itertools
 import numpy as np
 import sympy as sp
 
-from .envelope import interior_grid
 from .penalty import SYMBOLS, Z, number, numeric
 
 _FAR = 1e8
@@ -39,9 +38,9 @@ def facts(penalty, values):
 
 
 def is_convex(curves, joints):
-    """Whether slopes increase along and across the pieces (on a grid at every scale)."""
+    """Whether slopes increase along and across the pieces (on the curves' own grids)."""
     for curve in curves:
-        bend = curve.curvature(interior_grid(curve.low, curve.high))
+        bend = curve.curvature(curve.grid)
         if not (bend >= -1e-9 * (1 + np.abs(bend))).all():
             return False
         for end in (curve.low, curve.high):
@@ -50,7 +49,9 @@ def is_convex(curves, joints):
                 return False
     for left, right in itertools.pairwise(curves):
         before, after = _end(left, left.high, 1), _end(right, right.low, 0)
-        if before > after + 1e-9 * max(1.0, abs(after)):
+        if not np.isfinite(joints[left.high]) or before == np.inf or after == -np.inf:
+            return False
+        if np.isfinite(after) and before > after + 1e-9 * max(1.0, abs(after)):
             return False
     return True
 

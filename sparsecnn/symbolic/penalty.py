@@ -18,6 +18,7 @@ import sympy as sp
 from ..validation import InputError
 from .bounded import limit, simplified
 from .envelope import Curve, Envelope
+from .grid import parts_of, points_of
 from .parser import names_in, parse, symbol
 
 Z = sp.Symbol("z", real=True)
@@ -190,6 +191,7 @@ class Penalty:
                 *(_scaled(f, step) for f in (c.value, c.slope, c.curvature)),
                 tuple(step * slope for slope in c.end_slopes),
                 c.is_affine,
+                c.points,
             )
             for c in curves
         ]
@@ -207,7 +209,9 @@ class Penalty:
                 ]
                 slopes = tuple(_end_slope(piece, e, values) for e in (piece.low, piece.high))
                 low, high = number(piece.low, values), number(piece.high, values)
-                curves.append(Curve(low, high, *functions, slopes, not piece.curvature.has(Z)))
+                curve = Curve(low, high, *functions, slopes, not piece.curvature.has(Z))
+                looks = (_bound(f, arguments) for f in parts_of(piece.value, Z, self.parameters))
+                curves.append(dataclasses.replace(curve, points=points_of(curve, *looks)))
             _refuse_hidden_bend(
                 self.expression, curves, numeric(self.expression, symbols), arguments
             )
