@@ -1,5 +1,6 @@
 """From an activation back to its prior: what is proved, what was sampled, and how it is shown."""
 
+import dataclasses
 import functools
 import json
 import shutil
@@ -120,6 +121,103 @@ def test_a_fall_within_rounding_is_not_called_proved():
     found = sc.explain(lambda x: np.minimum(x, 1) - 3e-10 * (x > 2))
     assert not found.is_prox and found.evidence == "sampled" and "rounding" in str(found.checks[0])
     assert sc.explain("Piecewise((x, x < 1), (x - 1/10**9, True))").evidence == "proved"
+
+
+@pytest.mark.parametrize("formula, truth", [
+    ("cosh(x)**2 - sinh(x)**2", lambda x: np.ones_like(x)),
+    ("sinh(x)*(cosh(x) - sinh(x))", lambda x: -np.expm1(-2 * x) / 2),
+    ("exp(2*x)*(1 - tanh(x))", lambda x: 2 / (1 + np.exp(-2 * x))),
+    ("(exp(x) - exp(-x))**2 - (exp(x) + exp(-x))**2 + x", lambda x: x - 4),
+    ("sinh(x)/cosh(x) - tanh(x)", np.zeros_like),
+    ("exp(x)*(1 + exp(2*x))*(1 - tanh(x)) + exp(x)", lambda x: 3 * np.exp(x)),
+    ("x - exp(x**2/9)*erfc(x/3)", None),
+])  # fmt: skip
+def test_cancelling_terms_are_no_fall_and_the_prior_sees_none_either(formula, truth):
+    found = sc.explain(formula)
+    assert found.is_prox, found.reason
+    x = np.linspace(-12, 59, 200)
+    if truth is not None:
+        at, expected = found.prior.prox(x), truth(x)
+        assert (np.abs(at - expected) <= tolerances.UNITS * (1 + np.abs(expected))).all()
+
+
+def test_a_fall_that_cancellation_hides_is_proved():
+    assert sc.explain("cosh(x)**2 - sinh(x)**2 - x/1000").evidence == "proved"
+    found = sc.explain("exp(2*x)*(tanh(x) - 1)")  # -2/(1 + exp(-2x)), constant to doubles
+    assert not found.is_prox and found.evidence == "proved"
+
+
+@pytest.mark.parametrize("formula", [
+    "x - 2*max(x - 100, 0)", "Piecewise((x, x < 100), (x - 1, True))", "x - x**3/10**12",
+    "Piecewise((x, x < 3.14), (x - 1/10**7, True))", "Piecewise((1, Eq(x, 1/3)), (x, True))",
+    "Piecewise((0, Eq(x, 100)), (x, True))", "x + 1.0000001*sin(x)", "x + 1.0000000001*sin(x)",
+    "min(x, 3.14) - max(x - 700, 0)/1000", "50 - 4*max(min(x - 2, 1), 0)/10**9",
+])  # fmt: skip
+def test_a_fall_that_no_grid_sees_is_proved_from_the_formula(formula):
+    found = sc.explain(formula)
+    assert not found.is_prox and found.evidence == "proved"
+    low, high = found.witness["x"], found.witness["y"]
+    assert low < high and found.witness["f(x)"] >= found.witness["f(y)"]
+    assert found.witness["fall"] > 0 and "interval arithmetic" in found.checks[0].detail
+
+
+@pytest.mark.parametrize("formula", [
+    "Piecewise((x, x < 100), (x + 1, True))", "x + max(x - 100, 0)", "max(x, 3.14)",
+    "Piecewise((x, x < 3.14), (x + 1/10**7, True))", "x + 0.9999999*sin(x)",
+])  # fmt: skip
+def test_no_fall_is_proved_where_there_is_none(formula):
+    found = sc.explain(formula)
+    assert found.is_prox and found.checks[0].verdict == "PROVED"
+
+
+def test_what_is_not_proved_says_how_wide_and_how_deep_a_fall_must_be_to_be_seen():
+    for thing in (lambda x: 50 - 4e-9 * (x > 2), "max(x, tanh(x))"):
+        found = sc.explain(thing)
+        assert found.evidence in ("sampled", "confirmed")
+        for words in ("[-60, 60]", "stays lower for more than 0.0004", "1e-10 max(1, |f|)"):
+            assert words in found.reason
+    assert "1e-05 max(1, |f|)" in sc.explain(lambda x: np.tanh(np.float32(x))).reason
+    assert "363 inputs in [-30, 25]" in sc.explain("hardshrink").reason
+
+
+def test_underflow_is_no_dead_zone():
+    for thing in (
+        "1/(1 + exp(-1000*x))", "exp(x)*erfc(-x)", "exp(-1000*max(-x, 0)) + max(x, 0)",
+        lambda x: np.exp(-1000 * np.maximum(-x, 0)) + np.maximum(x, 0),
+        lambda x: np.exp(np.minimum(1e5 * x, 0)),
+    ):  # fmt: skip
+        assert sc.explain(thing).sparse is False
+    for thing in (
+        "max(x - 30, 0)", "max(x, 0)**3", "sinh(max(x, 0))/cosh(max(x, 0))", np.round,
+        lambda x: np.maximum(x, 0) ** 4, lambda x: x * (np.abs(x) > 1),
+    ):  # fmt: skip
+        assert sc.explain(thing).sparse is True
+
+
+def test_complex_values_are_refused_not_cut():
+    for function in (lambda x: np.sqrt(x + 0j), lambda x: x + 0j):
+        with pytest.raises(sc.InputError, match="complex"):
+            sc.explain(function)
+    with pytest.raises(sc.InputError, match="complex"):
+        sc.explain(lambda x: x + 1j, dim=3)
+
+
+_T_ = sp.Symbol("t")
+
+
+@pytest.mark.parametrize("expression, word", [
+    (sp.Heaviside(_T_), "Heaviside"), (sp.Function("f")(_T_), "f"), (sp.zoo * _T_, "zoo"),
+    (sp.Integral(sp.exp(_T_**2), (_T_, 0, _T_)), "Integral"), (sp.I * _T_, "I"),
+    (sp.floor(_T_), "floor"), (_T_ > 1, "condition"), (_T_ + sp.nan, "nan"),
+])  # fmt: skip
+def test_a_sympy_expression_outside_the_grammar_is_refused_by_name(expression, word):
+    with pytest.raises(sc.InputError, match=word):
+        sc.explain(expression)
+
+
+def test_floats_of_a_sympy_expression_are_what_they_print():
+    assert sc.explain(_T_ + 1.0000001 * sp.sin(_T_)).evidence == "proved"
+    assert sc.explain(_T_ + 0.5 * sp.tanh(_T_)).evidence == "proved"
 
 
 # -- round trip -----------------------------------------------------------------------------
@@ -328,6 +426,14 @@ def test_vector_maps_get_the_verdict_of_the_theory(name):
     if is_prox and name != "keep the largest after ReLU":  # its Jacobian does not see the jumps
         assert found.convex == convex, found.reason
     json.dumps(found.to_dict())
+
+
+@pytest.mark.parametrize("name", VECTOR_MAPS)
+def test_a_vector_row_of_the_atlas_carries_its_evidence_and_can_fail(name):
+    row = next(r for r in sc.atlas() if (r.section, r.key) == ("backward", name))
+    assert row.verify() == sc.explain(name).checks and all(e.passed for e in row.verify())
+    wrong = dataclasses.replace(row, penalty="" if row.penalty else "an indicator")
+    assert [e.verdict for e in wrong.verify()] == ["REFUTED"]
 
 
 def test_keeping_the_largest_entry_is_refuted_by_two_points_of_whole_numbers():
