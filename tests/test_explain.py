@@ -288,6 +288,41 @@ def test_every_callable_comes_back_through_its_prior(function, scale):
     np.testing.assert_allclose(layer(x), function(x), atol=tolerances.ROUND_TRIP)
 
 
+_INF = np.inf
+
+
+@pytest.mark.parametrize("thing, z, expected", [
+    ("Piecewise((0, abs(x) < 1), (x, True))", [0, 0.5, 1, 2, -3], [0, _INF, 0.5, 0.5, 0.5]),
+    ("Piecewise((0, abs(x) < 1), (2*x, True))", [0, 1, 2, 2.5, -5], [0, _INF, 0, -0.5625, -5.25]),
+    ("Piecewise((x, x < 100), (x + 1, True))", [0, 99, 100.5, 101, 150], [0, 0, _INF, -0.5, -49.5]),
+    ("Piecewise((x/2, x < 1/3), (x + 1, True))", [0.1, 4 / 3], [0.005, -17 / 36]),
+    (np.round, [0, 1, 2, -3, 0.3, 50], [0, 0, 0, 0, _INF, 0]),
+    (np.sign, [-1, 0, 1], [-0.5, 0, -0.5]),
+    (np.cbrt, [0, 1, -2], [0, -0.25, 2]),
+    (lambda x: x + np.sin(100 * x) / 200, [0.0], [0.0]),
+])  # fmt: skip
+def test_the_penalty_of_an_activation_with_jumps_has_its_exact_values(thing, z, expected):
+    value = sc.explain(thing).prior.value
+    found = [float(value(np.array([[v]]))[0]) for v in z]
+    np.testing.assert_allclose(found, expected, atol=tolerances.ROUND_TRIP)
+
+
+@pytest.mark.parametrize("formula", [
+    "Piecewise((0, abs(x) < 1), (x, True))", "Piecewise((0, abs(x) < 1), (2*x, True))",
+    "Piecewise((x/2, x < 1/3), (x + 1, True))", "sign(x)", "x**3",
+])  # fmt: skip
+def test_what_a_prox_gives_has_a_finite_penalty_and_the_least_objective(formula, scale):
+    found = sc.explain(formula)
+    x = _inputs(scale(300, 3000))
+    z = found.prior.prox(x)
+    mine = 0.5 * (x - z) ** 2 + found.prior.value(z[:, None])
+    assert np.isfinite(mine).all()
+    for other in np.roll(z, 1), np.roll(z, 7), 0 * z:
+        theirs = 0.5 * (x - other) ** 2 + found.prior.value(other[:, None])
+        assert (mine <= theirs + tolerances.ROUND_TRIP * (1 + np.abs(theirs))).all()
+    assert sc.derive(found).verify().passed
+
+
 @pytest.mark.parametrize("name", ["tanh", "softplus", "hardshrink", "selu", "tanhshrink"])
 def test_the_derivation_of_what_was_explained_verifies(name):
     verification = sc.derive(sc.explain(name)).verify()
