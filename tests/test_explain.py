@@ -161,6 +161,13 @@ def test_a_fall_that_no_grid_sees_is_proved_from_the_formula(formula):
     assert found.witness["fall"] > 0 and "interval arithmetic" in found.checks[0].detail
 
 
+def test_a_case_that_holds_at_one_point_only_is_not_stretched_around_it():
+    at_one = sp.Piecewise((1 - 1000 * (Z - 1), sp.Eq(Z, 1)), (Z, True))  # the identity
+    tiny = sp.Rational(1, 10**13)
+    assert larger(at_one, 1 - tiny, 1 + tiny).verdict == "REFUTED"
+    assert sc.explain("Piecewise((1 - 1000*(x - 1), Eq(x, 1)), (x, True))").is_prox
+
+
 @pytest.mark.parametrize("formula", [
     "Piecewise((x, x < 100), (x + 1, True))", "x + max(x - 100, 0)", "max(x, 3.14)",
     "Piecewise((x, x < 3.14), (x + 1/10**7, True))", "x + 0.9999999*sin(x)",

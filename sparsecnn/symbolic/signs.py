@@ -376,5 +376,7 @@ def is_zero_at(expression, points):
 
 def _value(expression, x, digits):
     point = x if isinstance(x, sp.Basic) else sp.Rational(repr(float(x)))
-    here = _resolved(expression, {"z": float(point)}).subs(Z, point)
+    here = expression.subs(Z, point)  # decides every case exactly, where SymPy can
+    if here.has(sp.Piecewise):
+        here = _resolved(expression, {"z": float(point)}).subs(Z, point)
     return bounds(here, 0, 0, digits)
