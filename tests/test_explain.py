@@ -1,5 +1,6 @@
 """From an activation back to its prior: what is proved, what was sampled, and how it is shown."""
 
+import dataclasses
 import functools
 import json
 import shutil
@@ -122,6 +123,110 @@ def test_a_fall_within_rounding_is_not_called_proved():
     assert sc.explain("Piecewise((x, x < 1), (x - 1/10**9, True))").evidence == "proved"
 
 
+@pytest.mark.parametrize("formula, truth", [
+    ("cosh(x)**2 - sinh(x)**2", lambda x: np.ones_like(x)),
+    ("sinh(x)*(cosh(x) - sinh(x))", lambda x: -np.expm1(-2 * x) / 2),
+    ("exp(2*x)*(1 - tanh(x))", lambda x: 2 / (1 + np.exp(-2 * x))),
+    ("(exp(x) - exp(-x))**2 - (exp(x) + exp(-x))**2 + x", lambda x: x - 4),
+    ("sinh(x)/cosh(x) - tanh(x)", np.zeros_like),
+    ("exp(x)*(1 + exp(2*x))*(1 - tanh(x)) + exp(x)", lambda x: 3 * np.exp(x)),
+    ("x - exp(x**2/9)*erfc(x/3)", None),
+])  # fmt: skip
+def test_cancelling_terms_are_no_fall_and_the_prior_sees_none_either(formula, truth):
+    found = sc.explain(formula)
+    assert found.is_prox, found.reason
+    x = np.linspace(-12, 59, 200)
+    if truth is not None:
+        at, expected = found.prior.prox(x), truth(x)
+        assert (np.abs(at - expected) <= tolerances.UNITS * (1 + np.abs(expected))).all()
+
+
+def test_a_fall_that_cancellation_hides_is_proved():
+    assert sc.explain("cosh(x)**2 - sinh(x)**2 - x/1000").evidence == "proved"
+    found = sc.explain("exp(2*x)*(tanh(x) - 1)")  # -2/(1 + exp(-2x)), constant to doubles
+    assert not found.is_prox and found.evidence == "proved"
+
+
+@pytest.mark.parametrize("formula", [
+    "x - 2*max(x - 100, 0)", "Piecewise((x, x < 100), (x - 1, True))", "x - x**3/10**12",
+    "Piecewise((x, x < 3.14), (x - 1/10**7, True))", "Piecewise((1, Eq(x, 1/3)), (x, True))",
+    "Piecewise((0, Eq(x, 100)), (x, True))", "x + 1.0000001*sin(x)", "x + 1.0000000001*sin(x)",
+    "min(x, 3.14) - max(x - 700, 0)/1000", "50 - 4*max(min(x - 2, 1), 0)/10**9",
+])  # fmt: skip
+def test_a_fall_that_no_grid_sees_is_proved_from_the_formula(formula):
+    found = sc.explain(formula)
+    assert not found.is_prox and found.evidence == "proved"
+    low, high = found.witness["x"], found.witness["y"]
+    assert low < high and found.witness["f(x)"] >= found.witness["f(y)"]
+    assert found.witness["fall"] > 0 and "interval arithmetic" in found.checks[0].detail
+
+
+def test_a_case_that_holds_at_one_point_only_is_not_stretched_around_it():
+    at_one = sp.Piecewise((1 - 1000 * (Z - 1), sp.Eq(Z, 1)), (Z, True))  # the identity
+    tiny = sp.Rational(1, 10**13)
+    assert larger(at_one, 1 - tiny, 1 + tiny).verdict == "REFUTED"
+    assert sc.explain("Piecewise((1 - 1000*(x - 1), Eq(x, 1)), (x, True))").is_prox
+
+
+@pytest.mark.parametrize("formula", [
+    "Piecewise((x, x < 100), (x + 1, True))", "x + max(x - 100, 0)", "max(x, 3.14)",
+    "Piecewise((x, x < 3.14), (x + 1/10**7, True))", "x + 0.9999999*sin(x)",
+])  # fmt: skip
+def test_no_fall_is_proved_where_there_is_none(formula):
+    found = sc.explain(formula)
+    assert found.is_prox and found.checks[0].verdict == "PROVED"
+
+
+def test_what_is_not_proved_says_how_wide_and_how_deep_a_fall_must_be_to_be_seen():
+    for thing in (lambda x: 50 - 4e-9 * (x > 2), "max(x, tanh(x))"):
+        found = sc.explain(thing)
+        assert found.evidence in ("sampled", "confirmed")
+        for words in ("[-60, 60]", "stays lower for more than 0.0004", "1e-10 max(1, |f|)"):
+            assert words in found.reason
+    assert "1e-05 max(1, |f|)" in sc.explain(lambda x: np.tanh(np.float32(x))).reason
+    assert "363 inputs in [-30, 25]" in sc.explain("hardshrink").reason
+
+
+def test_underflow_is_no_dead_zone():
+    for thing in (
+        "1/(1 + exp(-1000*x))", "exp(x)*erfc(-x)", "exp(-1000*max(-x, 0)) + max(x, 0)",
+        lambda x: np.exp(-1000 * np.maximum(-x, 0)) + np.maximum(x, 0),
+        lambda x: np.exp(np.minimum(1e5 * x, 0)),
+    ):  # fmt: skip
+        assert sc.explain(thing).sparse is False
+    for thing in (
+        "max(x - 30, 0)", "max(x, 0)**3", "sinh(max(x, 0))/cosh(max(x, 0))", np.round,
+        lambda x: np.maximum(x, 0) ** 4, lambda x: x * (np.abs(x) > 1),
+    ):  # fmt: skip
+        assert sc.explain(thing).sparse is True
+
+
+def test_complex_values_are_refused_not_cut():
+    for function in (lambda x: np.sqrt(x + 0j), lambda x: x + 0j):
+        with pytest.raises(sc.InputError, match="complex"):
+            sc.explain(function)
+    with pytest.raises(sc.InputError, match="complex"):
+        sc.explain(lambda x: x + 1j, dim=3)
+
+
+_T_ = sp.Symbol("t")
+
+
+@pytest.mark.parametrize("expression, word", [
+    (sp.Heaviside(_T_), "Heaviside"), (sp.Function("f")(_T_), "f"), (sp.zoo * _T_, "zoo"),
+    (sp.Integral(sp.exp(_T_**2), (_T_, 0, _T_)), "Integral"), (sp.I * _T_, "I"),
+    (sp.floor(_T_), "floor"), (_T_ > 1, "condition"), (_T_ + sp.nan, "nan"),
+])  # fmt: skip
+def test_a_sympy_expression_outside_the_grammar_is_refused_by_name(expression, word):
+    with pytest.raises(sc.InputError, match=word):
+        sc.explain(expression)
+
+
+def test_floats_of_a_sympy_expression_are_what_they_print():
+    assert sc.explain(_T_ + 1.0000001 * sp.sin(_T_)).evidence == "proved"
+    assert sc.explain(_T_ + 0.5 * sp.tanh(_T_)).evidence == "proved"
+
+
 # -- round trip -----------------------------------------------------------------------------
 SETTINGS = [
     ("hardtanh", dict(low=-2.0, high=0.5)), ("hardtanh", dict(low=0.25, high=3.0)),
@@ -188,6 +293,41 @@ def test_every_callable_comes_back_through_its_prior(function, scale):
     assert found.evidence == "sampled"
     layer = sc.derive(found).layer()
     np.testing.assert_allclose(layer(x), function(x), atol=tolerances.ROUND_TRIP)
+
+
+_INF = np.inf
+
+
+@pytest.mark.parametrize("thing, z, expected", [
+    ("Piecewise((0, abs(x) < 1), (x, True))", [0, 0.5, 1, 2, -3], [0, _INF, 0.5, 0.5, 0.5]),
+    ("Piecewise((0, abs(x) < 1), (2*x, True))", [0, 1, 2, 2.5, -5], [0, _INF, 0, -0.5625, -5.25]),
+    ("Piecewise((x, x < 100), (x + 1, True))", [0, 99, 100.5, 101, 150], [0, 0, _INF, -0.5, -49.5]),
+    ("Piecewise((x/2, x < 1/3), (x + 1, True))", [0.1, 4 / 3], [0.005, -17 / 36]),
+    (np.round, [0, 1, 2, -3, 0.3, 50], [0, 0, 0, 0, _INF, 0]),
+    (np.sign, [-1, 0, 1], [-0.5, 0, -0.5]),
+    (np.cbrt, [0, 1, -2], [0, -0.25, 2]),
+    (lambda x: x + np.sin(100 * x) / 200, [0.0], [0.0]),
+])  # fmt: skip
+def test_the_penalty_of_an_activation_with_jumps_has_its_exact_values(thing, z, expected):
+    value = sc.explain(thing).prior.value
+    found = [float(value(np.array([[v]]))[0]) for v in z]
+    np.testing.assert_allclose(found, expected, atol=tolerances.ROUND_TRIP)
+
+
+@pytest.mark.parametrize("formula", [
+    "Piecewise((0, abs(x) < 1), (x, True))", "Piecewise((0, abs(x) < 1), (2*x, True))",
+    "Piecewise((x/2, x < 1/3), (x + 1, True))", "sign(x)", "x**3",
+])  # fmt: skip
+def test_what_a_prox_gives_has_a_finite_penalty_and_the_least_objective(formula, scale):
+    found = sc.explain(formula)
+    x = _inputs(scale(300, 3000))
+    z = found.prior.prox(x)
+    mine = 0.5 * (x - z) ** 2 + found.prior.value(z[:, None])
+    assert np.isfinite(mine).all()
+    for other in np.roll(z, 1), np.roll(z, 7), 0 * z:
+        theirs = 0.5 * (x - other) ** 2 + found.prior.value(other[:, None])
+        assert (mine <= theirs + tolerances.ROUND_TRIP * (1 + np.abs(theirs))).all()
+    assert sc.derive(found).verify().passed
 
 
 @pytest.mark.parametrize("name", ["tanh", "softplus", "hardshrink", "selu", "tanhshrink"])
@@ -328,6 +468,14 @@ def test_vector_maps_get_the_verdict_of_the_theory(name):
     if is_prox and name != "keep the largest after ReLU":  # its Jacobian does not see the jumps
         assert found.convex == convex, found.reason
     json.dumps(found.to_dict())
+
+
+@pytest.mark.parametrize("name", VECTOR_MAPS)
+def test_a_vector_row_of_the_atlas_carries_its_evidence_and_can_fail(name):
+    row = next(r for r in sc.atlas() if (r.section, r.key) == ("backward", name))
+    assert row.verify() == sc.explain(name).checks and all(e.passed for e in row.verify())
+    wrong = dataclasses.replace(row, penalty="" if row.penalty else "an indicator")
+    assert [e.verdict for e in wrong.verify()] == ["REFUTED"]
 
 
 def test_keeping_the_largest_entry_is_refuted_by_two_points_of_whole_numbers():

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 
 import numpy as np
 
@@ -15,6 +16,8 @@ from ..validation import InputError
 
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(20)
 _FAR = 1e6
+#: halvings of a panel, panels halved in each round (the nearest first), relative error left
+_HALVINGS, _PANELS, _LEFT = 60, 3000, 1e-13
 
 
 class ActivationPrior(SeparablePrior):
@@ -90,8 +93,10 @@ class ActivationPrior(SeparablePrior):
 
     def _value(self, xp, z):
         z = np.asarray(z, dtype=float)
-        x = _increasing_root(self._at, z)
-        reached = np.abs(self._at(x) - z) <= 1e-7 * np.maximum(1.0, np.abs(z))
+        low, high = _increasing_bracket(self._at, z)
+        misses = [np.abs(self._at(x) - z) for x in (low, high)]
+        x = np.where(misses[0] < misses[1], low, high)  # a plateau holds one of its two sides
+        reached = np.minimum(*misses) <= 1e-7 * np.maximum(1.0, np.abs(z))
         value = x * z - self._potential(x) - 0.5 * z**2
         return xp.asarray(np.where(reached, value, np.inf))
 
@@ -106,18 +111,64 @@ class ActivationPrior(SeparablePrior):
         return (low if low > -1e3 else -np.inf), (high if high < 1e3 else np.inf)
 
     def _potential(self, x):
-        """``int_0^x sigma`` on panels of half a unit (32 at least)."""
-        panels = int(max(32, np.ceil(2 * np.abs(x).max(initial=0.0)))) if x.size else 32
-        panels = min(panels, 4000)
-        edges = np.linspace(0, 1, panels + 1)
-        middle, half = 0.5 * (edges[1:] + edges[:-1]), 0.5 * np.diff(edges)
-        unit = (middle[:, None] + half[:, None] * _NODES).ravel()
-        weights = (half[:, None] * _WEIGHTS).ravel()
-        return x * (self._at(x[..., None] * unit) @ weights)
+        """``int_0^x sigma``: whole panels, and the part of the one that holds ``x``."""
+        x = np.asarray(x, dtype=float)
+        edges, sums = self._panels
+        k = np.searchsorted(edges, x) - (x > 0)  # the panel's end that is nearer to zero
+        k = np.clip(k, 0, len(edges) - 1)
+        return sums[k] + self._integral(edges[k], x)
+
+    @functools.cached_property
+    def _panels(self):
+        """Edges from ``-_FAR`` to ``_FAR``, narrow at jumps and kinks, and ``int_0^edge sigma``."""
+        half = np.concatenate([np.arange(0, 60, 0.5), np.geomspace(60, _FAR, 45)])
+        right = self._halved(half)
+        left = self._halved(-half)
+        sums = [np.append(0, np.cumsum(self._integral(e[:-1], e[1:]))) for e in (right, left)]
+        return (
+            np.concatenate([left[:0:-1], right]),
+            np.concatenate([sums[1][:0:-1], sums[0]]),
+        )
+
+    def _halved(self, edges):
+        """The edges, going away from zero, and those of the halves where one panel is not enough.
+
+        Every halving is done where the integral of a panel is not the sum of its halves'.
+        """
+        low, high, found = edges[:-1], edges[1:], [edges]
+        for _ in range(_HALVINGS):
+            middle = 0.5 * (low + high)
+            with np.errstate(all="ignore"):
+                whole, one, two = (
+                    self._integral(a, b) for a, b in ((low, high), (low, middle), (middle, high))
+                )
+                off = np.abs(one + two - whole) > _LEFT * (1e-3 + np.abs(whole))
+            off &= (middle != low) & (middle != high)
+            found.append(middle[off])
+            low, middle, high = (e[off][:_PANELS] for e in (low, middle, high))
+            if not low.size:
+                break
+            low, high = np.concatenate([low, middle]), np.concatenate([middle, high])
+            nearest = np.argsort(np.abs(low), kind="stable")
+            low, high = low[nearest], high[nearest]
+        edges = np.unique(np.concatenate(found))
+        return edges if edges[-1] > 0 else edges[::-1]
+
+    def _integral(self, low, high):
+        """``int sigma`` from ``low`` to ``high`` by one panel of Gauss and Legendre."""
+        half = 0.5 * (high - low)
+        nodes = (0.5 * (low + high))[..., None] + half[..., None] * _NODES
+        return half * (self._at(nodes) @ _WEIGHTS)
 
 
 def _increasing_root(function, target, reach=_FAR):
     """Solve ``function(u) = target`` for a nondecreasing function, by bisection."""
+    low, high = _increasing_bracket(function, target, reach)
+    return 0.5 * (low + high)
+
+
+def _increasing_bracket(function, target, reach=_FAR):
+    """Neighbouring ``low < high`` with ``function(low) < target <= function(high)``."""
     target = np.asarray(target, dtype=float)
     low, high = np.full(target.shape, -1.0), np.full(target.shape, 1.0)
     for _ in range(20):
@@ -130,4 +181,4 @@ def _increasing_root(function, target, reach=_FAR):
         middle = 0.5 * (low + high)
         below = function(middle) < target
         low, high = np.where(below, middle, low), np.where(below, high, middle)
-    return 0.5 * (low + high)
+    return low, high

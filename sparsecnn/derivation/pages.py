@@ -65,7 +65,7 @@ def _reach(explanation):
     return (
         f"Looked at {found['points']} points in [{low:g}, {high:g}]; slopes between "
         f"{found['smallest_slope']:.4g} and {found['largest_slope']:.4g}; dips narrower than "
-        f"{widths} may be missed by numbers alone."
+        f"{widths}, or shallower than {found['shallowest_seen']}, may be missed by numbers alone."
     )
 
 

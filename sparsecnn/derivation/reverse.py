@@ -15,8 +15,9 @@ import sympy as sp
 
 from ..activations import ACTIVATIONS
 from ..layers import Activation
-from ..symbolic.parser import names_in, parse, symbol
-from ..symbolic.penalty import Z, numeric
+from ..symbolic.cancellation import steady
+from ..symbolic.parser import FUNCTIONS, names_in, parse, symbol
+from ..symbolic.penalty import Z
 from ..validation import InputError, InputTypeError
 from .known import KNOWN, VARIANTS, KnownActivation
 from .modules import (
@@ -29,6 +30,7 @@ from .modules import (
     on_arrays,
     parameters_of,
 )
+from .sampling import real
 from .vectors import VECTOR_MAPS, explain_vector
 from .verdict import UNLISTED, Subject, exact, explain_scalar
 
@@ -95,9 +97,9 @@ def _expression(formula, parameters):
     """``(exact expression of Z, function of arrays)``; floats are taken as what they print."""
     symbols = {"x": Z, **{n: symbol(n, signed=v <= 0) for n, v in parameters.items()}}
     expression = parse(formula, symbols, "activation")
-    function = numeric(expression, (Z, *(symbols[n] for n in parameters)))
-    values = tuple(parameters.values())
-    return exact(expression, parameters), lambda x: function(np.asarray(x, dtype=float), *values)
+    whole = exact(expression, parameters)
+    function = steady(whole)
+    return whole, lambda x: function(np.asarray(x, dtype=float))
 
 
 # -- kinds of input -------------------------------------------------------------------------
@@ -182,20 +184,45 @@ def _threshold_penalty(known, values):
 
 
 def _of_expression(expression):
+    _refuse_foreign(expression)
     symbols = sorted(expression.free_symbols, key=str)
     if len(symbols) != 1:
         raise InputError(f"activation has the symbols {symbols}; expected one, such as x.")
     inner = expression.subs(symbols[0], Z)
-    function = numeric(inner, (Z,))
+    inner = inner.xreplace({f: sp.Rational(str(f)) for f in inner.atoms(sp.Float)})
+    function = steady(inner)
     name = str(expression)
     return explain_scalar(Subject(name, lambda x: function(np.asarray(x, float)), inner))
+
+
+_KINDS = (sp.Symbol, sp.Rational, sp.Float, sp.NumberSymbol, sp.Add, sp.Mul, sp.Pow, sp.exp,
+          sp.Piecewise, sp.functions.elementary.piecewise.ExprCondPair, sp.And, sp.Or,
+          sp.core.relational.Relational, sp.logic.boolalg.BooleanAtom, sp.Abs, sp.sign, sp.log,
+          sp.sin, sp.cos, sp.tan, sp.sinh, sp.cosh, sp.tanh, sp.asin, sp.acos, sp.atan, sp.asinh,
+          sp.acosh, sp.atanh, sp.erf, sp.erfc, sp.Max, sp.Min)  # fmt: skip
+
+
+def _refuse_foreign(expression):
+    """Refuse a SymPy expression with a part that formulas may not have."""
+    foreign = {
+        str(part) if not part.args else type(part).__name__
+        for part in sp.preorder_traversal(expression)
+        if not isinstance(part, _KINDS)
+    }
+    if foreign or not isinstance(expression, sp.Expr):
+        what = f"holds {', '.join(sorted(foreign))}" if foreign else "is a condition"
+        raise InputError(
+            f"activation {str(expression)[:80]!r} {what}, which is not supported; expected a real "
+            f"expression of + - * / **, Piecewise and {', '.join(FUNCTIONS)}. Write it with these, "
+            "or pass a function."
+        )
 
 
 def _of_callable(function):
     name = name_of(function)
     x = np.linspace(-2, 2, 5)
     function = on_arrays(function, x)
-    y = np.asarray(function(x), dtype=float)
+    y = real(function(x), name).astype(float)
     if y.shape != x.shape:
         raise InputError(
             f"{name} maps shape {x.shape} to {y.shape}; expected an elementwise function, or "
@@ -289,7 +316,8 @@ def _composition(module):
         return functools.reduce(lambda y, part: part.function(y), parts, x)
 
     name = " then ".join(part.name for part in parts)
-    return Subject(name, function, parts=tuple(parts))
+    whole = functools.reduce(lambda e, part: part.expression.subs(Z, e), parts, Z)
+    return Subject(name, function, whole, parts=tuple(parts))
 
 
 __all__ = ["LAYER_NAMES", "activation_values", "array_function", "explain"]

@@ -28,12 +28,20 @@ class Samples:
     ----------
     x, y : ndarray
     rounding : float
-        Falls up to this, relative to the size of ``x`` and ``y``, count as rounding.
+        Falls up to this, relative to the size of ``x`` (up to 1) and ``y`` at either point, count
+        as rounding.
     """
 
     x: np.ndarray
     y: np.ndarray
     rounding: float
+
+    @property
+    def zero_stretches(self):
+        """``(a, b)``: longest stretches of samples that are exactly zero, wider than 1e-3."""
+        edges = np.flatnonzero(np.diff(np.concatenate([[0], self.y == 0, [0]])))
+        ends = self.x[edges[::2]], self.x[edges[1::2] - 1]
+        return [(float(a), float(b)) for a, b in zip(*ends, strict=True) if b - a > 1e-3]
 
     @property
     def slopes(self):
@@ -51,7 +59,8 @@ class Samples:
         before = np.maximum.accumulate(self.y)
         depth = before - self.y
         size = np.maximum(np.abs(self.y), np.minimum(np.abs(self.x), 1.0))
-        bad = depth > self.rounding * size
+        highest = np.maximum.accumulate(np.where(self.y == before, np.arange(len(depth)), 0))
+        bad = depth > self.rounding * np.maximum(size, size[highest])
         if not bad.any():
             return None
         j = int(np.argmax(np.where(bad, depth, 0)))
@@ -75,6 +84,7 @@ class Samples:
             "points": len(self.x),
             "interval": [-REACH, REACH],
             "widest_unseen_dip": {f"|x| <= {NEAR:g}": FINE, f"|x| <= {REACH:g}": COARSE},
+            "shallowest_seen": f"{self.rounding:g} max(1, |f|)",
             "rounding": self.rounding,
             "smallest_slope": float(self.slopes.min()),
             "largest_slope": self.largest_slope,
@@ -104,7 +114,7 @@ def sample(function, name="the activation"):
     near = np.geomspace(1e-6, NEAR, 800)
     middle = np.linspace(-NEAR, NEAR, round(2 * NEAR / FINE) + 1)
     x = np.unique(np.concatenate([-edge, middle, edge, -near, near, [-REACH, REACH]]))
-    values = np.asarray(_call(function, x))
+    values = real(_call(function, x), name)
     single = values.dtype.itemsize < 8
     y = _finite(values, x, name)
     x, y = _bisected(function, x, y, name)
@@ -144,8 +154,16 @@ def _call(function, x):
         return function(x)
 
 
+def real(values, name):
+    """The values as an array; complex ones are refused, whatever their imaginary part."""
+    values = np.asarray(values)
+    if np.iscomplexobj(values):
+        raise InputError(f"{name} returns complex numbers; expected real ones. Return .real of it.")
+    return values
+
+
 def _finite(values, x, name):
-    y = np.asarray(values, dtype=float)
+    y = real(values, name).astype(float)
     if not np.isfinite(y).all():
         bad = x[~np.isfinite(y)][0]
         raise InputError(f"{name} is not finite at x = {bad:g}; expected finite values.")
@@ -162,3 +180,22 @@ def _bent(x, y):
     most = np.argpartition(-bend, CELLS)[:CELLS]
     lowest = np.argpartition(slope, 50)[:50]
     return np.union1d(most[bend[most] > 0], lowest)
+
+
+def underflows(function, low, high):
+    """Whether a stretch of zeros is one of numbers too small to be held: its edges are denormal."""
+    told = []
+    for inside, outside in ((low, low - 2 * COARSE), (high, high + 2 * COARSE)):
+        if abs(inside) >= REACH:
+            continue
+        edge = inside
+        for _ in range(60):
+            middle = 0.5 * (edge + outside)
+            if _call(function, np.array([middle]))[0] == 0:
+                edge = middle
+            else:
+                outside = middle
+        beyond = edge + np.copysign(np.geomspace(1e-9, 1e-2, 29), outside - inside)
+        size = np.abs(_call(function, beyond))
+        told.append(bool(((size > 0) & (size < 1e-290)).any()))
+    return bool(told) and all(told)

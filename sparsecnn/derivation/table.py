@@ -19,7 +19,7 @@ from .named import prior_of_row, scalar_penalty
 from .reverse import activation_values, explain
 from .rows import ILL_POSED, SCALAR
 from .vector_rows import VECTOR_ROWS
-from .vectors import VECTOR_MAPS
+from .vectors import VECTOR_MAPS, VECTOR_PENALTIES
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,7 +125,8 @@ def atlas():
         )
         for name, known in KNOWN.items()
     ]  # fmt: skip
-    backward += [AtlasRow(n, "backward", "", "", n, how="explained") for n in VECTOR_MAPS]
+    backward += [AtlasRow(n, "backward", "", VECTOR_PENALTIES.get(n, ""), n, how="explained")
+                 for n in VECTOR_MAPS]  # fmt: skip
     means = [
         AtlasRow(key, "mean", prior, "", formula, parameters=values, check=check)
         for key, prior, formula, values, check in _mean_rows()
@@ -186,7 +187,9 @@ def _check_backward(row, n, seed):
     """The verdict's own evidence: the round trip where a prox exists, else the witness."""
     found = row.explanation()
     if row.key in VECTOR_MAPS:
-        return (Evidence("numeric", CONFIRMED, found.reason, found.witness),)
+        if found.is_prox != bool(row.penalty):
+            return (Evidence("numeric", REFUTED, found.reason, found.witness),)
+        return found.checks
     function = activation_values(row.key)
     if not found.is_prox:
         a, b = function(np.array([found.witness["x"], found.witness["y"]]))

@@ -13,6 +13,7 @@ import numpy as np
 from ..symbolic.evidence import CONFIRMED, PROVED, Evidence
 from ..validation import InputError
 from .explanation import Explanation
+from .sampling import real
 
 
 def softmax(x):
@@ -50,7 +51,8 @@ def keep_largest(x):
 VECTOR_MAPS = {
     f.__name__: f for f in (softmax, softmin, log_softmax, rms_norm, layer_norm, keep_largest)
 }
-_PENALTIES = {
+#: of those that are a prox; the others have none
+VECTOR_PENALTIES = {
     "softmax": "sum z log z - |z|^2/2 on the simplex",
     "rms_norm": "indicator of the sphere of radius sqrt(n)",
     "layer_norm": "indicator of the zero-mean sphere of radius sqrt(n)",
@@ -88,7 +90,7 @@ def explain_vector(function, dim, name, *, n_points=200, seed=0):
         name,
         True,
         "sampled",
-        penalty=_PENALTIES.get(name),
+        penalty=VECTOR_PENALTIES.get(name),
         convex=bool(largest <= 1 + 1e-5),
         sparse=bool((values[-n_points:] == 0).mean() > 0.01),
         posterior_mean=_MEANS.get(name),
@@ -101,7 +103,7 @@ def explain_vector(function, dim, name, *, n_points=200, seed=0):
 def _finite_values(function, points, name):
     """The points at which the map is finite, and its values there."""
     with np.errstate(all="ignore"):
-        values = np.asarray(function(points), dtype=float)
+        values = real(function(points), name).astype(float)
     if values.shape != points.shape:
         raise InputError(f"{name} maps shape {points.shape} to {values.shape}; expected the same.")
     finite = np.isfinite(values).all(axis=1)

@@ -10,15 +10,16 @@ import numpy as np
 import sympy as sp
 
 from ..priors import SymbolicPrior
-from ..symbolic.evidence import CONFIRMED, PROVED, Evidence, weakest
+from ..symbolic.cancellation import precise
+from ..symbolic.evidence import CONFIRMED, PROVED, REFUTED, Evidence, weakest
 from ..symbolic.parser import names_in, symbol
 from ..symbolic.penalty import Penalty, Z, numeric
-from ..symbolic.signs import Rise, is_tame, larger, rise
+from ..symbolic.signs import Rise, is_tame, is_zero_at, larger, rise
 from ..validation import InputError
 from .explanation import Explanation
 from .inverse import ActivationPrior
 from .known import KnownActivation
-from .sampling import NEAR, REACH, sample
+from .sampling import NEAR, REACH, sample, underflows
 
 #: agreement of the prior's prox with the activation, relative to order one
 _SAME = 1e-9
@@ -105,13 +106,6 @@ def explain_scalar(subject):
         quotient = f"no difference quotient above 1 + 1e-6 at {reach}: {largest:.10g} at most"
         checks[1] = Evidence("numeric", CONFIRMED, quotient)
     checks.append(inverse)
-    reason = "nondecreasing" + (
-        " and 1-Lipschitz, so the prox of a convex penalty (Moreau)"
-        if facts["convex"]
-        else ", so the prox of a penalty that is not convex (Gribonval and Nikolova)"
-    )
-    if subject.black_box:
-        reason += f"; no fall at {seen}"
     verdict = weakest([c for c in checks if c is not None])
     proper = facts.pop("proper")
     return Explanation(
@@ -121,7 +115,7 @@ def explain_scalar(subject):
         prior,
         penalty,
         proper=prior.is_proper if isinstance(prior, SymbolicPrior) else proper,
-        reason=reason,
+        reason=_reason(facts["convex"], checks, seen if subject.black_box else ""),
         formula=subject.known.formula,
         parameters=subject.known.parameters,
         support=known.support if known.penalty else "real",
@@ -131,13 +125,25 @@ def explain_scalar(subject):
     )
 
 
+def _reason(convex, checks, seen):
+    """Why it is a prox, and how far the numbers reach that stand in for a proof."""
+    reason = "nondecreasing" + (
+        " and 1-Lipschitz, so the prox of a convex penalty (Moreau)"
+        if convex
+        else ", so the prox of a penalty that is not convex (Gribonval and Nikolova)"
+    )
+    open_ = [c.detail for c in checks if c is not None and c.verdict != PROVED]
+    return "; ".join([reason, *([f"no fall at {seen}"] if seen else open_)])
+
+
 def _reach(samples):
     """How far the samples speak, in words: short, and with what a fall must be to be seen."""
     reach = f"{len(samples.x)} points of an adaptive grid in [-{REACH:g}, {REACH:g}]"
     seen = (
         f"{reach}, smallest slope {samples.slopes.min():.2g}; a fall that stays lower for more "
         f"than {samples.confidence()['widest_unseen_dip'][f'|x| <= {NEAR:g}']:g} "
-        f"(beyond |x| = {NEAR:g}: ten times that) would have been seen"
+        f"(beyond |x| = {NEAR:g}: ten times that), by more than {samples.rounding:g} max(1, |f|), "
+        "would have been seen"
     )
     return reach, seen
 
@@ -167,8 +173,7 @@ def _steepness(subject, samples):
 def _zeros(subject, samples):
     """Dead zone, and whether the tails of ``exp(-phi)`` are integrable."""
     x, y = samples.x, samples.y
-    zero = (y == 0) & (np.abs(x) <= 20)  # farther out an exponential underflows
-    sparse = bool(zero.sum() > 1 and np.ptp(x[zero]) > 1e-3)
+    sparse = any(_is_dead(subject, *ends) for ends in samples.zero_stretches)
     if not subject.black_box and subject.rise is not None and subject.rise.flat:
         sparse = True
     # phi'(z) = sigma^{-1}(z) - z: the prior is proper if it exceeds 1/z where z is unbounded
@@ -177,8 +182,17 @@ def _zeros(subject, samples):
     for sign in (-1, 1):
         at = np.interp(sign * far, x, y)
         unbounded = abs(at[-1] - at[0]) > 0.02 * abs(at[-1]) and abs(at[-1]) > 2
-        ends.append(bool(((far - sign * at) * sign * at > 1.05).all()) if unbounded else True)
+        with np.errstate(over="ignore"):
+            rises = ((far - sign * at) * sign * at > 1.05).all()
+        ends.append(bool(rises) if unbounded else True)
     return {"sparse": sparse, "proper": all(ends)}
+
+
+def _is_dead(subject, low, high):
+    """Whether a stretch of computed zeros holds zeros and not numbers too small for doubles."""
+    if subject.expression is None:
+        return not underflows(subject.function, low, high)
+    return is_zero_at(subject.expression, low + (high - low) * np.array([0.31, 0.5, 0.77]))
 
 
 def _posterior_reading(known, samples):
@@ -194,38 +208,60 @@ def _posterior_reading(known, samples):
 
 # -- no prox --------------------------------------------------------------------------------
 def _falling_pair(subject, samples):
-    """Two points between which it falls, or None: seen by the samples, or proved at a joint."""
+    """Two points between which it falls, or None: seen by the samples, or proved of the formula."""
     if samples.fall is not None:
-        return tuple(float(x) for x in samples.x[list(samples.fall)])
-    if subject.black_box or subject.rise is None:
+        low, high = (float(x) for x in samples.x[list(samples.fall)])
+        if _falls(subject, low, high):
+            return low, high
+    if subject.black_box or subject.rise is None or not subject.rise.falls:
         return None
-    for joint in subject.rise.falls:
-        for h in 10.0 ** -np.arange(3, 15):
-            if larger(subject.expression, joint - h, joint + h).verdict == PROVED:
-                return joint - h, joint + h
-    return None
+    return subject.rise.falls[0]
+
+
+def _falls(subject, low, high):
+    """Whether a fall of the computed values is one of the function, and none of its rounding."""
+    if subject.expression is None:
+        return True
+    found = larger(subject.expression, low, high).verdict
+    return found == PROVED or (found != REFUTED and _heights(subject, low, high)[2] > 0)
+
+
+def _heights(subject, low, high):
+    """``(f(low), f(high), f(low) - f(high))``, of a formula with as many digits as it takes."""
+    if subject.expression is None:
+        at, to = subject.function(np.array([low, high], dtype=float))
+        return float(at), float(to), float(at - to)
+    at, to = (
+        subject.expression.subs(Z, Z + (x if isinstance(x, sp.Basic) else sp.Rational(repr(x))))
+        for x in (low, high)
+    )
+    return tuple(float(precise(e, np.zeros(1))[0]) for e in (at, to, at - to))
 
 
 def _refuted(subject, samples, low, high):
     """A decreasing pair, rounded to numbers a reader can check by hand if such a pair exists."""
-    depth = float(np.subtract(*subject.function(np.array([low, high]))))
+    depth = float(np.subtract(*subject.function(np.array([low, high], dtype=float))))
     for reach, digits in ((4, 0), (8, 0), (8, 1), (8, 2), (8, 3)):
         nice = np.unique(np.round(samples.x[np.abs(samples.x) <= reach], digits)) + 0.0
         at = np.asarray(subject.function(nice), dtype=float)
         gap = np.maximum.accumulate(at) - at
         k = int(np.argmax(gap))
         if depth > 1e-4 and gap[k] > max(1e-4, 0.02 * min(depth, 1.0)):
-            low, high = float(nice[np.argmax(at[: k + 1])]), float(nice[k])
-            break
-    f_low, f_high = (float(v) for v in subject.function(np.array([low, high])))
-    check = _fall_evidence(subject, low, high, f_low - f_high, samples)
+            pair = float(nice[np.argmax(at[: k + 1])]), float(nice[k])
+            if _falls(subject, *pair):
+                low, high = pair
+                break
+    f_low, f_high, fall = _heights(subject, low, high)
+    check = _fall_evidence(subject, low, high, fall, samples)
+    low, high = float(low), float(high)
+    digits = 10 if f"{low:.10g}" != f"{high:.10g}" else 17
     return Explanation(
         subject.name,
         False,
         {PROVED: "proved", CONFIRMED: "sampled"}[check.verdict],
-        witness={"x": low, "y": high, "f(x)": f_low, "f(y)": f_high, "fall": f_low - f_high},
+        witness={"x": low, "y": high, "f(x)": f_low, "f(y)": f_high, "fall": fall},
         convex=False,
-        reason=f"decreasing: f({low:.10g}) - f({high:.10g}) = {f_low - f_high:.4g} > 0, and a "
+        reason=f"decreasing: f({low:.{digits}g}) - f({high:.{digits}g}) = {fall:.4g} > 0, and a "
         "prox is nondecreasing",
         formula=subject.known.formula,
         parameters=subject.known.parameters,
@@ -235,11 +271,13 @@ def _refuted(subject, samples, low, high):
 
 
 def _fall_evidence(subject, low, high, fall, samples):
-    """A fall is proved if intervals enclose it, or if it is far beyond rounding."""
+    """A fall of a formula is proved if intervals enclose it, of a black box far beyond rounding."""
     if subject.expression is not None:
         found = larger(subject.expression, low, high)
         if found.verdict == PROVED:
             return found
+        text = f"f(x) - f(y) = {fall:.6g} where two precisions agree; not enclosed by intervals"
+        return Evidence("numeric", CONFIRMED, text)
     text = f"f(x) - f(y) = {fall:.6g} as computed"
     if fall > 1e4 * samples.rounding * max(1.0, abs(low), abs(high)):
         return Evidence("exact", PROVED, f"{text}, far more than rounding")
@@ -300,7 +338,9 @@ def _inverse_proof(known, subject):
     except (ArithmeticError, NotImplementedError, RecursionError, StopIteration, TypeError,
             ValueError):  # fmt: skip
         pass
-    return Evidence("numeric", CONFIRMED, f"the penalty's prox agrees at 363 inputs to {_SAME:g}")
+    return Evidence(
+        "numeric", CONFIRMED, f"the penalty's prox agrees to {_SAME:g} at 363 inputs in [-30, 25]"
+    )
 
 
 def _exact_penalty(known):

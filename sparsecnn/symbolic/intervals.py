@@ -1,7 +1,8 @@
 """Bounds of an expression over an interval: what a sign that holds everywhere may rest on.
 
-Interval arithmetic in 100-bit numbers, every result widened outwards by 2^-80 of its size, so that
-rounding (and an error of an elementary function far above what mpmath allows itself) is enclosed.
+Interval arithmetic in 100-bit numbers (more where asked for), every result widened outwards by all
+but the last 20 bits, so that rounding (and an error of an elementary function far above what mpmath
+allows itself) is enclosed.
 Knows no activation.
 """
 
@@ -15,7 +16,6 @@ from .penalty import SYMBOLS, Z
 #: arithmetic of its own: the library's global precision is left alone
 _M = mpmath.mp.clone()
 _M.prec = 100
-_WIDEN = _M.ldexp(1, -80)
 _INF, _ALL, _FAR = _M.inf, (-_M.inf, _M.inf), _M.mpf(10) ** 6
 
 
@@ -23,7 +23,7 @@ class NoBounds(ArithmeticError):
     """The expression holds something this file cannot bound, or leaves its domain."""
 
 
-def bounds(expression, low, high):
+def bounds(expression, low, high, digits=30):
     """An interval that holds every value of ``expression`` for ``Z`` in ``[low, high]``.
 
     Parameters
@@ -32,6 +32,8 @@ def bounds(expression, low, high):
         Of ``Z`` alone, without cases.
     low, high : mpmath.mpf
         May be infinite.
+    digits : int
+        Decimal digits of the arithmetic.
 
     Returns
     -------
@@ -41,7 +43,7 @@ def bounds(expression, low, high):
     ------
     NoBounds
     """
-    with SYMBOLS:
+    with SYMBOLS, _M.workprec(round(digits * 10 / 3)):
         return _bounds(expression, (_M.mpf(low), _M.mpf(high)), {})
 
 
@@ -67,7 +69,7 @@ def _of(e, box, seen):
     if isinstance(e, sp.Rational):
         return _wide(*[_M.mpf(e.p) / e.q] * 2)
     if isinstance(e, sp.NumberSymbol | sp.Float):
-        return _wide(*[_M.mpf(sp.N(e, 40)._mpf_)] * 2)
+        return _wide(*[_M.mpf(sp.N(e, _M.dps + 10)._mpf_)] * 2)
     parts = [_bounds(a, box, seen) for a in e.args]
     if isinstance(e, sp.Add):
         total = parts[0]
@@ -94,8 +96,9 @@ def _wide(low, high):
         low = -_INF
     if _M.isnan(high):
         high = _INF
-    return low - abs(low) * _WIDEN if _M.isfinite(low) else low, (
-        high + abs(high) * _WIDEN if _M.isfinite(high) else high
+    widen = _M.ldexp(1, 20 - _M.prec)
+    return low - abs(low) * widen if _M.isfinite(low) else low, (
+        high + abs(high) * widen if _M.isfinite(high) else high
     )
 
 
@@ -193,7 +196,7 @@ def _cosine(a):
     if not (abs(low) < _FAR and abs(high) < _FAR) or high - low >= 6:
         return -_M.one, _M.one
     ends = _wide(*sorted(_M.cos(v) for v in a))
-    slack = _M.ldexp(1, -60) * (1 + abs(low) + abs(high))
+    slack = _M.ldexp(1, 40 - _M.prec) * (1 + abs(low) + abs(high))
     if _M.floor((high + slack) / (2 * _M.pi)) >= _M.ceil((low - slack) / (2 * _M.pi)):
         ends = ends[0], _M.one
     turn = (low - slack) / _M.pi - 1, (high + slack) / _M.pi - 1

@@ -20,6 +20,8 @@ from .penalty import Penalty, Z, _between, _resolved, numeric
 
 #: the line is cut here into a middle part and two tails; bisections of the middle part
 REACH, MAX_BOXES = 64, 300
+#: decimal digits tried in turn where terms cancel
+DIGITS = (30, 100, 300, 1000)
 #: longer expressions (in operations) are not simplified
 SHORT = 40
 _TRIED = (NoBounds, ArithmeticError, NotImplementedError, TypeError, ValueError,
@@ -57,7 +59,9 @@ def nonnegative(expression, low=-sp.oo, high=sp.oo):
 
 def _is_negative_somewhere(expression, low, high):
     """A look before the work: no proof is tried of what numbers contradict."""
-    here, there = max(float(low), -40.0), min(float(high), 40.0)
+    low, high = float(low), float(high)
+    here = max(low, min(-40.0, high - 80.0))  # 80 units, or as much as there is
+    there = min(high, max(40.0, low + 80.0))
     at = here + (there - here) * (np.arange(997) + 0.5) / 997
     try:
         return bool((numeric(expression, (Z,))(at) < -1e-9).any())
@@ -201,8 +205,8 @@ class Rise:
         That it nowhere rises by more than the step taken.
     flat : tuple of (float, float)
         Stretches on which it is exactly zero.
-    falls : tuple of float
-        Where pieces meet in a jump down.
+    falls : tuple of (sympy.Expr, sympy.Expr)
+        Pairs ``x < y`` that are proved to have ``f(x) > f(y)``, at most one.
     """
 
     monotone: Evidence
@@ -234,14 +238,60 @@ def rise(expression):
     gentle = [nonnegative(1 - p.slope, p.low, p.high) for p in pieces]
     joins = [_join(expression, a, b) for a, b in itertools.pairwise(pieces)]
     flat = tuple((float(p.low), float(p.high)) for p in pieces if p.value == 0)
+    falls = _fall_at(expression, [p.high for p, j in zip(pieces, joins, strict=False) if j == -1])
+    if not falls and None in slopes:
+        falls = _fall_on(expression, [p for p, s in zip(pieces, slopes, strict=True) if s is None])
     upward = all(j is not None and j >= 0 for j in joins)
     smooth = all(j == 0 for j in joins)
     return Rise(
         _told("its slope is >= 0", slopes, upward, "no jump goes down", len(joins)),
         _told("its slope is <= 1", gentle, smooth, "it is continuous", len(joins)),
         flat,
-        tuple(float(p.high) for p, j in zip(pieces, joins, strict=False) if j == -1),
+        falls,
     )
+
+
+def _fall_at(expression, joints):
+    """A proved fall across, into or out of one of these places; empty if there is none."""
+    for joint in joints:
+        for k in range(3, 15):
+            h = sp.Rational(1, 10**k)
+            for x, y in ((joint - h, joint + h), (joint - h, joint), (joint, joint + h)):
+                if larger(expression, x, y).verdict == PROVED:
+                    return ((x, y),)
+    return ()
+
+
+def _fall_on(expression, pieces):
+    """A proved fall around the place where the slope of a piece is least, far out included."""
+    for piece in pieces:
+        low, high = float(piece.low), float(piece.high)
+        far = np.concatenate([np.linspace(0, 64, 6400), np.geomspace(64.1, 1e6, 400)])[1:]
+        if np.isfinite(low) and np.isfinite(high):
+            at = low + (high - low) * (np.arange(6400) + 0.5) / 6400
+        else:
+            at = np.concatenate([-far, far]) if low == -high else low + far
+            at = at if np.isfinite(at).all() else high - far
+        try:
+            slope = numeric(piece.slope, (Z,))
+            where = _least(slope, at)
+        except _TRIED:
+            continue
+        found = () if where is None else _fall_at(expression, [sp.Rational(repr(where))])
+        if found:
+            return found
+    return ()
+
+
+def _least(slope, at):
+    """Where the least of the finite values of a slope is taken, if negative; else None."""
+    at = np.sort(at)
+    for _ in range(4):
+        values = np.where(np.isfinite(slope(at)), slope(at), np.inf)
+        k = int(np.argmin(values))
+        best, value = float(at[k]), values[k]
+        at = np.linspace(at[max(k - 1, 0)], at[min(k + 1, len(at) - 1)], 201)
+    return best if value < 0 else None
 
 
 def _is_one_case(expression, piece):
@@ -291,19 +341,42 @@ def _told(claim, hows, joined, at_joints, n_joints):
 
 
 def larger(expression, x, y, what="f(x) - f(y)"):
-    """Evidence that ``expression`` is larger at ``x`` than at ``y``, in interval arithmetic."""
+    """Evidence that ``expression`` is larger at ``x`` than at ``y``, in interval arithmetic.
+
+    Where terms cancel the bounds are computed again with more digits, until they tell the sign
+    (REFUTED: it is smaller, or equal as far as 1000 digits tell).
+    """
+    for digits in DIGITS:
+        try:
+            at_x, at_y = _value(expression, x, digits), _value(expression, y, digits)
+        except _TRIED:
+            return Evidence("exact", UNDECIDED, f"{what}: no bounds")
+        low, high = at_x[0] - at_y[1], at_x[1] - at_y[0]
+        if low > 0:
+            text = f"{what} > {mpmath.nstr(low, 6)} in interval arithmetic ({digits} digits)"
+            return Evidence("exact", PROVED, text)
+        if high < 0:
+            break
+    known = high < 0 or (mpmath.isfinite(low) and mpmath.isfinite(high))
+    return Evidence("exact", REFUTED if known else UNDECIDED, f"{what} is not positive")
+
+
+def is_zero_at(expression, points):
+    """Whether 1000 digits do not tell an expression from zero at any of these points."""
     try:
-        difference = _value(expression, x), _value(expression, y)
+        for x in points:
+            for digits in DIGITS:
+                low, high = _value(expression, x, digits)
+                if low > 0 or high < 0:
+                    return False
     except _TRIED:
-        return Evidence("exact", UNDECIDED, f"{what}: no bounds")
-    low = difference[0][0] - difference[1][1]
-    if low > 0:
-        text = mpmath.nstr(low, 6)
-        return Evidence("exact", PROVED, f"{what} > {text} in interval arithmetic (30 digits)")
-    return Evidence("exact", REFUTED if low < 0 else UNDECIDED, f"{what} is not positive")
+        return False
+    return True
 
 
-def _value(expression, x):
-    point = sp.Rational(repr(float(x)))
-    here = _resolved(expression, {"z": float(x)}).subs(Z, point)
-    return bounds(here, 0, 0)
+def _value(expression, x, digits):
+    point = x if isinstance(x, sp.Basic) else sp.Rational(repr(float(x)))
+    here = expression.subs(Z, point)  # decides every case exactly, where SymPy can
+    if here.has(sp.Piecewise):
+        here = _resolved(expression, {"z": float(point)}).subs(Z, point)
+    return bounds(here, 0, 0, digits)
