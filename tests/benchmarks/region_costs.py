@@ -1,7 +1,7 @@
 # ruff: noqa: E402
 """What exact counts of linear regions cost: CPU seconds, cells per second, bytes.
 
-Run it as ``python tests/benchmarks/region_costs.py``. It is no test and asserts nothing. One thread.
+Run it as ``python tests/benchmarks/region_costs.py``; one thread. It is no test, asserts nothing.
 The slice through three digits needs the folder of larger data sets in ``SPARSECNN_DATA``.
 """
 
