@@ -187,7 +187,7 @@ def _prior_name(text):
     return text
 
 
-def _prior(text, lam, stated):
+def _prior(text, lam, stated=False):
     """The prior of a name or a formula; ``lam`` goes where it has a parameter of that name.
 
     Raises
