@@ -13,6 +13,7 @@ from ..symbolic.parser import names_in
 from ..symbolic.penalty import Penalty
 from ..validation import InputError, InputTypeError
 from .rows import SCALAR
+from .vector_rows import VECTOR_ROWS
 
 
 def prior_of_row(row, **changed):
@@ -48,6 +49,13 @@ def as_prior(prior, parameters=None):
 
 
 def _prior_of_formula(formula, support, parameters):
+    vector = next((r for r in VECTOR_ROWS if r[0] == formula), None)
+    if vector is not None:
+        raise InputError(
+            f"{formula!r} ({vector[1]}) is a prior of several coefficients at once, and derive "
+            "takes priors of one. Use sc.atlas(), whose row of this name states the prox and "
+            "tests it, or write the penalty of one coefficient as a formula in z."
+        )
     if formula.strip().isidentifier() and formula.strip() != "z":
         raise InputError(
             f"prior is {reprlib.repr(formula)}; expected a penalty in z such as 'lam*abs(z)', or "
@@ -76,16 +84,28 @@ def scalar_penalty(prior):
     ------
     InputError
         For priors that couple coefficients.
+
+    Notes
+    -----
+    Of the first atom, where parameters differ from atom to atom.
     """
     if not prior.is_separable or not prior.formula:
         raise InputError(
             f"{type(prior).__name__} couples coefficients or carries no formula; sc.atlas() gives "
             "its prox with the evidence."
         )
-    values = {n: float(np.ravel(v)[0]) for n, v in prior.parameters.items()}
-    signed = tuple(n for n, v in values.items() if v <= 0)
+    settings = settings_of(prior)
+    values = settings[0]
+    signed = tuple(n for n in values if any(other[n] <= 0 for other in settings))
     penalty = Penalty.from_text(prior.formula, prior.support, tuple(values), signed)
     return penalty, values
+
+
+def settings_of(prior):
+    """The parameters of every atom of a scalar prior, as dicts; one for a prior of numbers."""
+    n = max([np.shape(v)[0] for v in prior.parameters.values() if np.ndim(v)], default=1)
+    columns = {k: np.broadcast_to(v, n).tolist() for k, v in prior.parameters.items()}
+    return [{k: float(v[atom]) for k, v in columns.items()} for atom in range(n)]
 
 
 def uniform_prior(prior):
