@@ -36,6 +36,7 @@ from .refuting import (
 )
 from .render import in_greek
 from .separation import DICTIONARIES, atoms_of, separation
+from .vector_rows import VECTOR_ROWS
 
 
 def derive(prior, dictionary="orthonormal", noise=1.0, estimator="map", **parameters):
@@ -82,6 +83,7 @@ def derive(prior, dictionary="orthonormal", noise=1.0, estimator="map", **parame
     """
     if dictionary not in DICTIONARIES:
         raise InputError(f"dictionary is {dictionary!r}; expected one of {DICTIONARIES}.")
+    _refuse_vectors(prior)
     noise = as_number(noise, "noise", positive=True)
     prior = as_prior(prior, parameters)
     if isinstance(prior, ActivationPrior):
@@ -115,6 +117,16 @@ def derive(prior, dictionary="orthonormal", noise=1.0, estimator="map", **parame
         open_ones = [b for b in smooth if b.value is None]
         result = sp.Eq(Z + (open_ones or smooth)[-1].piece.slope, X)
     return Derivation(title, tuple(steps), result, lambda: Activation(prior))
+
+
+def _refuse_vectors(prior):
+    row = next((r for r in VECTOR_ROWS if r[0] == prior), None) if isinstance(prior, str) else None
+    if row is not None:
+        raise InputError(
+            f"{prior!r} ({row[1]}) is a prior of several coefficients at once, and derive "
+            "takes priors of one. Use sc.atlas(), whose row of this name states the prox and "
+            "tests it, or write the penalty of one coefficient as a formula in z."
+        )
 
 
 def _regimes(penalty, settings):
@@ -310,18 +322,7 @@ def _jump_step(solution):
 def _layer_steps(prior, regimes, dictionary):
     solution = regimes[0][0]
     bias, rest = _bias(solution.penalty)
-    if bias == 0:
-        here = "This penalty has no linear term, so the layer has no bias."
-    elif rest == 0:
-        here = (
-            f"Here $\\varphi = {latex(bias * Z)}$ on its support, so the bias is ${latex(-bias)}$ "
-            "and the activation the projection on the support."
-        )
-    else:
-        here = (
-            f"Here $\\varphi = {latex(rest)} + ({latex(bias)})\\,z$, so the bias is "
-            f"${latex(-bias)}$ and the activation the prox of ${latex(rest)}$."
-        )
+    here = _said_of_bias(bias, rest)
     yield Step(
         "The bias rule: a linear term $\\lambda z$ in the penalty is a bias $-\\lambda$ before the "
         f"activation, $\\mathrm{{prox}}_{{\\varphi + \\lambda z}}(x) = "
@@ -348,6 +349,20 @@ def _layer_steps(prior, regimes, dictionary):
         )
     if dictionary in ("tight_frame", "general", "convolutional"):
         yield from one_step(uniform_prior(prior), dictionary)
+
+
+def _said_of_bias(bias, rest):
+    if bias == 0:
+        return "This penalty has no linear term, so the layer has no bias."
+    if rest == 0:
+        return (
+            f"Here $\\varphi = {latex(bias * Z)}$ on its support, so the bias is ${latex(-bias)}$ "
+            "and the activation the projection on the support."
+        )
+    return (
+        f"Here $\\varphi = {latex(rest)} + ({latex(bias)})\\,z$, so the bias is "
+        f"${latex(-bias)}$ and the activation the prox of ${latex(rest)}$."
+    )
 
 
 def _bias(penalty):

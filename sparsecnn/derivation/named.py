@@ -13,7 +13,6 @@ from ..symbolic.parser import names_in
 from ..symbolic.penalty import Penalty
 from ..validation import InputError, InputTypeError
 from .rows import SCALAR
-from .vector_rows import VECTOR_ROWS
 
 
 def prior_of_row(row, **changed):
@@ -49,13 +48,6 @@ def as_prior(prior, parameters=None):
 
 
 def _prior_of_formula(formula, support, parameters):
-    vector = next((r for r in VECTOR_ROWS if r[0] == formula), None)
-    if vector is not None:
-        raise InputError(
-            f"{formula!r} ({vector[1]}) is a prior of several coefficients at once, and derive "
-            "takes priors of one. Use sc.atlas(), whose row of this name states the prox and "
-            "tests it, or write the penalty of one coefficient as a formula in z."
-        )
     if formula.strip().isidentifier() and formula.strip() != "z":
         raise InputError(
             f"prior is {reprlib.repr(formula)}; expected a penalty in z such as 'lam*abs(z)', or "

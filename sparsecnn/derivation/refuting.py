@@ -79,7 +79,8 @@ def widest_jump(penalty, values, hints=()):
     a gap that is still there and has a barrier, or is wide, is a jump.
     """
     hints = np.array([h for h in hints if np.isfinite(h)])
-    near = (hints[:, None] + np.array([-1e-3, 1e-3]) * (1 + np.abs(hints[:, None]))).ravel()
+    # no cut hits a hint, where rounding would decide between equal objectives
+    near = (hints[:, None] + np.array([-1e-3, 0.618e-3]) * (1 + np.abs(hints[:, None]))).ravel()
     x = np.unique(np.concatenate([np.linspace(-6, 6, 121) + 0.00137, near]))
     _, z = minimise(penalty, values, x)
     steep = np.argsort(-np.diff(z) / np.diff(x))[:3]
