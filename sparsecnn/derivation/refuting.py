@@ -14,7 +14,7 @@ import sympy as sp
 from scipy.stats import norm
 
 from ..layers import Activation
-from ..symbolic.evidence import CONFIRMED, PROVED, REFUTED, UNDECIDED, Evidence
+from ..symbolic.evidence import CONFIRMED, PROVED, REFUTED, UNDECIDED, Evidence, identity
 from ..symbolic.penalty import Z, _resolved, number
 from ..symbolic.solve import probe_points
 from ..validation import InputError
@@ -175,6 +175,8 @@ def check_slopes(penalty, equations, samples):
                 worst, count = max(worst, error), count + 1
                 if not error <= 1e-6:
                     where = {"z": z, "claimed slope": claimed, **values, "relative error": error}
+        points = [{**values, "z": z} for values in samples for z in inside(piece, values)]
+        found.append(identity(sp.diff(piece.value, Z) - slope, points, what="slope of the piece"))
         detail = f"phi' as shown against central differences of phi at {count} points"
         found.append(evidence(f"{detail}, worst {worst:.1e}", where))
     return found or Evidence("symbolic", PROVED, "no smooth piece is visited: joints only")
