@@ -179,7 +179,7 @@ def _bayes(prior, penalty, values, noise):
         "$z$ is dropped.",
         (
             f"$x = Dz + n$ with Gaussian noise of standard deviation $\\sigma = {noise:g}$",
-            "independent coefficients of density $p = \\exp(-\\varphi/\\sigma^2)$ up to a constant factor"
+            "independent coefficients of density $p = \\exp(-\\varphi/\\sigma^2)$, up to a factor"
             + (f", of rate {said}" if rates else ""),
         ),
         lambda: check_bayes(prior, penalty, shown, values, noise),
