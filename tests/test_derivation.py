@@ -16,14 +16,19 @@ import tolerances
 
 import sparsecnn as sc
 from sparsecnn.activations import ACTIVATIONS
+from sparsecnn.derivation import forward, posterior, refuting
 from sparsecnn.derivation.known import KNOWN, TORCH_MODULES
 from sparsecnn.derivation.model import Derivation, Step
+from sparsecnn.derivation.named import scalar_penalty
 from sparsecnn.derivation.one_step import one_step
 from sparsecnn.derivation.render import formula_latex, inline_mathml
 from sparsecnn.derivation.reverse import activation_values
 from sparsecnn.derivation.separation import DICTIONARIES
 from sparsecnn.derivation.vectors import VECTOR_MAPS
+from sparsecnn.symbolic.curvature import Curvature, curvature
 from sparsecnn.symbolic.evidence import REFUTED, UNDECIDED, Evidence
+from sparsecnn.symbolic.penalty import Z
+from sparsecnn.symbolic.prox import solve_prox
 
 FORWARD = [row for row in sc.atlas() if row.section == "forward"]
 OTHERS = [row for row in sc.atlas() if row.section not in ("forward", "backward")]
@@ -241,6 +246,236 @@ def test_a_prior_whose_code_has_a_wrong_sign_is_refuted(key):
 def test_evidence_names_its_counterexample():
     text = str(Evidence("numeric", REFUTED, "off", {"x": 0.5}))
     assert "REFUTED" in text and "x = 0.5" in text
+
+
+# -- planted faults -------------------------------------------------------------------------
+def _fresh(text, values, support="real"):
+    prior = sc.SymbolicPrior(text, support=support, **values)
+    penalty, values = scalar_penalty(prior)
+    return prior, penalty, values, solve_prox(penalty, values)
+
+
+def _with_start(solution, k, **changed):
+    """The solution with another threshold before branch ``k``."""
+    branches = list(solution.branches)
+    start = dataclasses.replace(branches[k].start, **changed)
+    branches[k] = dataclasses.replace(branches[k], start=start)
+    return dataclasses.replace(solution, branches=tuple(branches))
+
+
+def _wrong_energy():
+    prior, penalty, values, _ = _fresh("lam*abs(z)", dict(lam=0.7))
+    other = dataclasses.replace(penalty, expression=2 * penalty.expression)
+    return forward._bayes(prior, other, values, 0.6)
+
+
+def _wrong_slope():
+    *_, solution = _fresh("lam*abs(z) + alpha*z**2/2", dict(lam=0.7, alpha=0.5))
+    k = next(k for k, b in enumerate(solution.branches) if b.piece is not None)
+    piece = dataclasses.replace(solution.branches[k].piece, value=Z**2)
+    branches = list(solution.branches)
+    branches[k] = dataclasses.replace(branches[k], piece=piece)
+    return forward._stationarity(dataclasses.replace(solution, branches=tuple(branches)))
+
+
+def _wrong_dead_zone(factor):
+    *_, solution = _fresh("lam*abs(z)", dict(lam=0.7))
+    return forward._joints(
+        _with_start(solution, 1, value=factor * solution.branches[1].start.value)
+    )
+
+
+def _wrong_jump(**changed):
+    *_, solution = _fresh("Piecewise((0, Eq(z, 0)), (k, True))", dict(k=0.4))
+    start = solution.branches[1].start
+    table = {name: change(getattr(start, name)) for name, change in changed.items()}
+    return forward._jump_step(_with_start(solution, 1, **table))
+
+
+def _wrong_curvature(monkeypatch, text, values, claim):
+    *_, solution = _fresh(text, values)
+    monkeypatch.setattr(forward, "curvature", lambda s: claim(s, curvature(s)))
+    return forward._curvature_step(solution)
+
+
+def _of(**changed):
+    return lambda solution, found: dataclasses.replace(found, **changed)
+
+
+def _condition(solution, found):
+    (lam,) = solution.penalty.parameters
+    return Curvature(found.least, sp.Le(lam, sp.Rational(1, 2)), found.convex, found.weakly_convex)
+
+
+def _wrong_bias(monkeypatch, text, found):
+    prior, _, values, solution = _fresh(text, dict(lam=0.7, mu=0.4), "nonnegative")
+    monkeypatch.setattr(forward, "_bias", lambda penalty: found(penalty.expression, penalty))
+    steps = forward._layer_steps(prior, [(solution, [(0, values)])], "orthonormal")
+    return next(iter(steps))
+
+
+def _wrong_layer(monkeypatch, name, wrong):
+    prior, _, values, solution = _fresh("lam*abs(z)", dict(lam=0.7))
+    right = getattr(type(prior), name)
+    monkeypatch.setattr(
+        type(prior), name, lambda self, xp, v, *rest: wrong(right, self, xp, v, *rest)
+    )
+    return list(forward._layer_steps(prior, [(solution, [(0, values)])], "orthonormal"))[1]
+
+
+LAPLACE, L0 = ("lam*abs(z)", dict(lam=0.7)), ("Piecewise((0, Eq(z, 0)), (k, True))", dict(k=0.4))
+FAULTS = {
+    "a doubled penalty in the energy": lambda m: _wrong_energy(),
+    "the slope of another penalty": lambda m: _wrong_slope(),
+    "a dead zone five times too wide": lambda m: _wrong_dead_zone(5),
+    "a dead zone a hundredth too wide": lambda m: _wrong_dead_zone(sp.Rational(101, 100)),
+    "a dead zone a hundredth too narrow": lambda m: _wrong_dead_zone(sp.Rational(99, 100)),
+    "a threshold seven times too far": lambda m: _wrong_jump(value=lambda v: 7 * v),
+    "a threshold a thousandth too near": lambda m: _wrong_jump(value=lambda v: v * 999 / 1000),
+    "an equation whose root is elsewhere": lambda m: _wrong_jump(equation=lambda e: e + 1),
+    "a landing that is elsewhere": lambda m: _wrong_jump(landing=lambda z: 2 * z),
+    "a concave penalty called convex": lambda m: _wrong_curvature(
+        m, "lam*log(1 + abs(z))", dict(lam=0.5), _of(convex=True)
+    ),
+    "L0 called continuous": lambda m: _wrong_curvature(m, *L0, _of(weakly_convex=True)),
+    "a jump of the soft threshold": lambda m: _wrong_curvature(
+        m, *LAPLACE, _of(convex=False, weakly_convex=False)
+    ),
+    "a boundary that is elsewhere": lambda m: _wrong_curvature(
+        m, "lam*log(1 + abs(z))", dict(lam=0.3), _condition
+    ),
+    "a bias of the wrong size": lambda m: _wrong_bias(
+        m, "lam*z + mu*z**2", lambda e, p: (2 * _lam(p), e - _lam(p) * Z)
+    ),
+    "a bias with its linear term left": lambda m: _wrong_bias(
+        m, "lam*z + mu*z**2", lambda e, p: (sp.S.Zero, e)
+    ),
+    "a layer with another output": lambda m: _wrong_layer(
+        m, "_prox", lambda right, self, xp, v, *rest: right(self, xp, v, *rest) * 1.001
+    ),
+}  # fmt: skip
+
+
+def _lam(penalty):
+    return next(s for s in penalty.parameters if s.name == "lam")
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_planted_into_a_step_is_refuted_with_a_counterexample(fault, monkeypatch):
+    found = FAULTS[fault](monkeypatch).verify()
+    refuted = [e for e in found if e.verdict == REFUTED]
+    assert refuted, [str(e) for e in found]
+    assert all(e.counterexample for e in refuted)
+
+
+def test_a_layer_with_a_wrong_slope_is_refuted(monkeypatch):
+    prior, _, values, solution = _fresh("lam*abs(z)", dict(lam=0.7))
+    right = refuting.Activation.forward
+
+    def forward_with_wrong_slope(self, x):
+        y, pullback = right(self, x)
+        return y, lambda dy: (pullback(dy)[0] * np.where(x[:, :1] > 4.5, 1.01, 1.0), {})
+
+    monkeypatch.setattr(refuting.Activation, "forward", forward_with_wrong_slope)
+    found = list(forward._layer_steps(prior, [(solution, [(0, values)])], "orthonormal"))[1]
+    assert [e.verdict for e in found.verify()] == [REFUTED]
+
+
+def test_a_chain_whose_numbers_are_large_or_whose_parameter_is_at_its_boundary_is_confirmed():
+    for derivation in (
+        sc.derive(sc.explain("elu")),
+        sc.derive("Piecewise((0, abs(z) <= 1), (10**9, True))"),
+    ):
+        verification = derivation.verify()
+        assert verification.passed, verification.summary()
+
+
+def test_atoms_of_two_regimes_are_derived_apart():
+    derivation = sc.derive(sc.SymbolicPrior("lam*log(1 + abs(z)/eps)", lam=[0.5, 4.0], eps=1.0))
+    claims = [step.claim for step in derivation.steps]
+    assert any(c.startswith("Atoms 0 ") and "prox is continuous" in c for c in claims)
+    assert any(c.startswith("Atoms 1 ") and "The prox jumps" in c for c in claims)
+    verification = derivation.verify()
+    assert verification.passed, verification.summary()
+
+
+def test_a_layer_that_is_wrong_at_its_second_atom_is_refuted():
+    class Wrong(sc.Laplace):
+        def _prox(self, xp, v, step, lam):
+            return super()._prox(xp, v, step, xp.where(lam > 1, 0.9 * lam, lam))
+
+    assert sc.derive(Wrong(np.array([0.5, 2.0]))).verify().verdict == REFUTED
+
+
+@pytest.mark.parametrize(
+    "formula, support, parameters, noise, x, mean",
+    [
+        # a truncated normal far out its tail is exponential of scale sigma^2/distance
+        ("lam*z", "nonnegative", dict(lam=1.0), 0.05, -30.0, 0.05**2 / 31),
+        ("0*z + 1", (-1.0, 1.0), {}, 0.01, -30.0, 0.01**2 / 29 - 1),
+        # a dense sum over two million points of [-13, 13], 8 digits
+        ("lam*(1 - exp(-(z - c)**2/s)) + z**2/10", "real", dict(lam=3.0, s=1e-4, c=2.0), 0.3,
+         0.01, 1.633881),
+        ("c*log(1 + z**2/g**2)", "real", dict(c=2.0, g=1e-4), 1.0, 2.0, 2.0e-8),
+    ],
+)  # fmt: skip
+def test_a_posterior_mean_sees_a_prior_of_any_scale(formula, support, parameters, noise, x, mean):
+    prior = sc.SymbolicPrior(formula, support=support, **parameters)
+    found = sc.derive(prior, estimator="mean", noise=noise).layer()(np.array([x]))[0]
+    low = -1.0 if support == (-1.0, 1.0) else 0.0
+    np.testing.assert_allclose(found - low, mean - low, rtol=tolerances.DENSE_SUM)
+
+
+@pytest.mark.parametrize(
+    "prior, noise",
+    [
+        ("gamma", 1.0),
+        ("gamma", 3.0),
+        (sc.SymbolicPrior("a*(z**2 - 4)**2", a=5.0), 0.1),
+        (sc.Laplace(0.01), 0.001),
+    ],
+    ids=["gamma", "gamma, noise 3", "two wells", "small noise"],
+)
+def test_a_right_posterior_mean_is_confirmed_at_every_scale(prior, noise):
+    verification = sc.derive(prior, estimator="mean", noise=noise).verify()
+    assert verification.passed, verification.summary()
+
+
+@pytest.mark.parametrize("factor", [1.001, 0.999])
+def test_a_posterior_mean_that_is_off_is_refuted(factor, monkeypatch):
+    right = posterior.posterior_moments
+
+    def wrong(*arguments):
+        found = right(*arguments)
+        return posterior.Moments(found.mean * factor, found.variance)
+
+    monkeypatch.setattr(posterior, "posterior_moments", wrong)
+    verification = sc.derive("laplace", estimator="mean", noise=0.7).verify()
+    assert verification.verdict == REFUTED and verification.counterexamples
+
+
+def test_a_posterior_mean_is_refused_where_nothing_separates():
+    for dictionary in DICTIONARIES[1:]:
+        with pytest.raises(sc.InputError, match="not one scalar function"):
+            sc.derive("laplace", dictionary, estimator="mean")
+    with pytest.raises(sc.InputError, match="once for each setting"):
+        sc.derive(sc.Laplace([0.5, 1.0]), estimator="mean")
+
+
+def test_the_noise_of_a_map_derivation_shows_as_a_rate():
+    step = sc.derive(sc.Laplace(0.5), noise=0.5).steps[0]
+    assert any("= 2$" in text for text in step.assumptions), step.assumptions
+
+
+def test_an_empty_dead_zone_is_not_stated():
+    claims = [step.claim for step in sc.derive("lam*abs(z)", lam=-1.0).steps]
+    assert not any("At a joint" in claim for claim in claims)
+
+
+@pytest.mark.parametrize("name", ["group_laplace", "top_k"])
+def test_the_name_of_a_vector_row_is_answered_with_what_to_use(name):
+    with pytest.raises(sc.InputError, match="several coefficients"):
+        sc.derive(name)
 
 
 # -- backward -------------------------------------------------------------------------------

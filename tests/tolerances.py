@@ -77,3 +77,6 @@ SWITCH = 1e-8
 
 #: where a picture's jump or dead zone ends: a sixtieth or less, halved twenty times
 BISECTED = 1e-7
+
+#: a posterior mean 1e-8 of the prior's scale against leading orders of its asymptotic series
+DENSE_SUM = 1e-4

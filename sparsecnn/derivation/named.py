@@ -76,16 +76,28 @@ def scalar_penalty(prior):
     ------
     InputError
         For priors that couple coefficients.
+
+    Notes
+    -----
+    Of the first atom, where parameters differ from atom to atom.
     """
     if not prior.is_separable or not prior.formula:
         raise InputError(
             f"{type(prior).__name__} couples coefficients or carries no formula; sc.atlas() gives "
             "its prox with the evidence."
         )
-    values = {n: float(np.ravel(v)[0]) for n, v in prior.parameters.items()}
-    signed = tuple(n for n, v in values.items() if v <= 0)
+    settings = settings_of(prior)
+    values = settings[0]
+    signed = tuple(n for n in values if any(other[n] <= 0 for other in settings))
     penalty = Penalty.from_text(prior.formula, prior.support, tuple(values), signed)
     return penalty, values
+
+
+def settings_of(prior):
+    """The parameters of every atom of a scalar prior, as dicts; one for a prior of numbers."""
+    n = max([np.shape(v)[0] for v in prior.parameters.values() if np.ndim(v)], default=1)
+    columns = {k: np.broadcast_to(v, n).tolist() for k, v in prior.parameters.items()}
+    return [{k: float(v[atom]) for k, v in columns.items()} for atom in range(n)]
 
 
 def uniform_prior(prior):

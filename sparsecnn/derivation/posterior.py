@@ -17,6 +17,7 @@ from ..symbolic.penalty import number
 from ..validation import InputError
 
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(24)
+_GROWING = np.concatenate([-np.geomspace(1e-9, 40, 20), [0.0], np.geomspace(1e-9, 40, 20)])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,40 +31,114 @@ class Moments:
 def posterior_moments(penalty, values, x, noise=1.0):
     """Mean and variance under the density ``exp(-(1/2 (x - z)^2 + phi(z)) / noise^2)``.
 
-    Composite Gauss-Legendre quadrature between the penalty's joints, on panels half a standard
-    deviation wide that cover 40 of them on both sides of the mode.
+    Gauss-Legendre quadrature on panels that shrink towards the mode, the input, the penalty's
+    joints and the ends of its wells, halved until a panel and its halves agree.
     """
     x = np.asarray(x, dtype=np.float64)
     flat = x.ravel()
-    mode = penalty.envelope(values).prox(flat)[0]
-    low, high = number(penalty.low, values), number(penalty.high, values)
-    joints = [z for z, _ in penalty.joint_values(values)]
     means, variances = np.empty(flat.shape), np.empty(flat.shape)
-    for k, (here, centre) in enumerate(zip(flat, mode, strict=True)):
-        ends = (min(centre, here) - 40 * noise, max(centre, here) + 40 * noise)
-        z, weights = _nodes(max(low, ends[0]), min(high, ends[1]), [*joints, centre], noise)
-        exponent = -(0.5 * (here - z) ** 2 + penalty.evaluate(z, values)) / noise**2
-        weights = weights * np.exp(exponent - exponent.max())
-        total = weights.sum()
-        means[k] = (weights * z).sum() / total
-        variances[k] = (weights * (z - means[k]) ** 2).sum() / total
+    for start in range(0, flat.size, 128):
+        here = slice(start, start + 128)
+        means[here], variances[here] = _moments(penalty, values, flat[here], noise)
     return Moments(means.reshape(x.shape), variances.reshape(x.shape))
 
 
+def _moments(penalty, values, x, noise):
+    envelope = penalty.envelope(values)
+    mode = envelope.prox(x)[0]
+    least = 0.5 * (x - mode) ** 2 + penalty.evaluate(mode, values)
+
+    def density(k, z):
+        exponent = (x[k][:, None] - z) ** 2 / 2 + penalty.evaluate(z, values) - least[k][:, None]
+        return np.exp(np.minimum(-exponent / noise**2, 700.0))
+
+    cuts = [_cuts(penalty, values, envelope, (m, h), noise) for m, h in zip(mode, x, strict=True)]
+    k = np.repeat(np.arange(x.size), [len(c) - 1 for c in cuts])
+    low, high = (np.concatenate([c[s] for c in cuts]) for s in (slice(None, -1), slice(1, None)))
+    k, low, high = _agreed(density, k, low, high, x.size, mode)
+    z, weights = _panel_nodes(low, high)
+    weights = weights * density(k, z)
+    total, first = (np.bincount(k, s, x.size) for s in _sums(weights, z - mode[k][:, None]))
+    shift = first / total
+    away = z - mode[k][:, None] - shift[k][:, None]
+    return mode + shift, np.bincount(k, (weights * away**2).sum(axis=1), x.size) / total
+
+
+def _sums(weights, away):
+    return weights.sum(axis=1), (weights * away).sum(axis=1)
+
+
+def _agreed(density, k, low, high, n, mode, depth=40):
+    """Panels halved until mass, first and second moment are those of both halves together."""
+    kept, known = [], np.zeros((3, n))
+    for level in range(depth):
+        whole = _integrals(density, k, low, high, mode)
+        middle = 0.5 * (low + high)
+        halves = [_integrals(density, k, a, b, mode) for a, b in ((low, middle), (middle, high))]
+        found = np.stack([np.bincount(k, m, n) for m in halves[0] + halves[1]])
+        known = np.maximum(known, found)
+        error = np.abs(whole - halves[0] - halves[1])
+        open_ = (error > 1e-13 * known[:, k] + 1e-300).any(axis=0) & (level < depth - 1)
+        kept += [(k[~open_], low[~open_], high[~open_])]
+        if not open_.any():
+            break
+        k, low, middle, high = k[open_], low[open_], middle[open_], high[open_]
+        k, low, high = np.tile(k, 2), np.concatenate([low, middle]), np.concatenate([middle, high])
+    return tuple(np.concatenate(parts) for parts in zip(*kept, strict=True))
+
+
+def _integrals(density, k, low, high, mode):
+    z, weights = _panel_nodes(low, high)
+    weights, away = weights * density(k, z), np.abs(z - mode[k][:, None])
+    return np.stack([(weights * away**power).sum(axis=1) for power in range(3)])
+
+
+def _panel_nodes(low, high):
+    middle, half = 0.5 * (low + high), 0.5 * (high - low)
+    return middle[:, None] + half[:, None] * _NODES, half[:, None] * _WEIGHTS
+
+
+def _cuts(penalty, values, envelope, centres, noise):
+    """Panel ends: everything that bends, and distances from it that grow fourfold."""
+    low, high = number(penalty.low, values), number(penalty.high, values)
+    left, right = min(centres) - 40 * noise, max(centres) + 40 * noise
+    bends = [z for z, _ in penalty.joint_values(values)]
+    bends += [end for b in envelope.branches if not b.is_joint for end in (b.low, b.high)]
+    bends = np.array([*centres, *(z for z in bends if np.isfinite(z))])
+    cuts = (bends[:, None] + noise * _GROWING).ravel()
+    inside = cuts[(cuts > max(low, left)) & (cuts < min(high, right))]
+    return np.unique([max(low, left), *inside, min(high, right)])
+
+
+def log_marginal(penalty, values, x, noise=1.0):
+    """``log p_X(x) + x^2/(2 noise^2)`` plus a constant, on one mesh for neighbouring inputs.
+
+    Times ``noise^2`` its derivative is ``x + noise^2 (log p_X)'(x)``: a check on the layer.
+    """
+    x = np.asarray(x, dtype=np.float64)
+    envelope, ends = penalty.envelope(values), (x.min(), x.max())
+    centres = np.concatenate([ends, envelope.prox(np.array(ends))[0]])
+    cuts = _cuts(penalty, values, envelope, centres, noise)
+    even = np.linspace(cuts[0], cuts[-1], 1 + int(np.ceil((cuts[-1] - cuts[0]) / (0.2 * noise))))
+    fine = np.unique(np.concatenate([even, cuts, 0.5 * (cuts[:-1] + cuts[1:])]))
+    z, weights = (a.ravel() for a in _panel_nodes(fine[:-1], fine[1:]))
+    exponent = (np.multiply.outer(x, z) - 0.5 * z**2 - penalty.evaluate(z, values)) / noise**2
+    top = exponent.max(axis=-1)
+    return np.log(np.exp(exponent - top[..., None]) @ weights) + top
+
+
 def _nodes(low, high, joints, noise):
+    """Nodes and weights of panels half a standard deviation wide between the joints."""
     inner = [j for j in joints if low < j < high]
     cuts = np.unique([low, *inner, high])
-    edges = []
-    for a, b in itertools.pairwise(cuts):
-        count = max(2, int(np.ceil((b - a) / (0.5 * noise))))
-        # panels shrink towards both ends, where densities of the Gamma kind are not smooth
-        edges.append(a + (b - a) * np.linspace(0, 1, count + 1))
-    z, w = [], []
-    for panel in edges:
-        middle, half = 0.5 * (panel[1:] + panel[:-1]), 0.5 * np.diff(panel)
-        z.append((middle[:, None] + half[:, None] * _NODES).ravel())
-        w.append((half[:, None] * _WEIGHTS).ravel())
-    return np.concatenate(z), np.concatenate(w)
+    counts = [max(2, int(np.ceil((b - a) / (0.5 * noise)))) for a, b in itertools.pairwise(cuts)]
+    edges = [
+        np.linspace(a, b, n + 1) for (a, b), n in zip(itertools.pairwise(cuts), counts, strict=True)
+    ]
+    panels = [_panel_nodes(e[:-1], e[1:]) for e in edges]
+    return tuple(
+        np.concatenate([part.ravel() for part in parts]) for parts in zip(*panels, strict=True)
+    )
 
 
 class PosteriorMean(Layer):

@@ -14,6 +14,7 @@ import sympy as sp
 
 from ..validation import InputError
 from .bounded import simplified
+from .facts import is_convex
 from .penalty import Penalty, Piece, Z, number, numeric
 from .solve import probe_points, solve_by_probes
 
@@ -212,16 +213,30 @@ def same_branches(penalty, first, second):
     return _signature(penalty.envelope(first)) == _signature(penalty.envelope(second))
 
 
+def same_regime(penalty, first, second):
+    """Whether branches and convexity are the same at two settings of the parameters."""
+    return same_branches(penalty, first, second) and (
+        _is_convex(penalty, first) == _is_convex(penalty, second)
+    )
+
+
+def _is_convex(penalty, values):
+    return is_convex(penalty.curves(values), dict(penalty.joint_values(values)))
+
+
 def _samples(penalty, values, count, seed):
-    """``values`` and neighbours whose envelope has the same branches."""
+    """``values`` and neighbours of the same regime: all parameters moved, or else one of them."""
     rng, found = np.random.default_rng(seed), [dict(values)]
-    wanted = _signature(penalty.envelope(values))
-    for width in (0.35, 0.35, 0.2, 0.2, 0.1, 0.1, 0.05, 0.02):
+    widths = [(w, tuple(values)) for w in (0.35, 0.35, 0.2, 0.2, 0.1, 0.1, 0.05, 0.02)]
+    widths += [(w, (name,)) for w in (0.35, 0.1) for name in values if len(values) > 1]
+    for width, moved in widths:
         if len(found) >= count:
             break
-        trial = {k: v * float(np.exp(rng.uniform(-width, width))) for k, v in values.items()}
+        factors = dict.fromkeys(values, 1.0)
+        factors |= {name: float(np.exp(rng.uniform(-width, width))) for name in moved}
+        trial = {name: v * factors[name] for name, v in values.items()}
         try:
-            same = _signature(penalty.envelope(trial)) == wanted
+            same = same_regime(penalty, values, trial)
         except InputError:
             continue
         if same and trial not in found:
