@@ -94,9 +94,9 @@ def count(network, input_shape, domain=None, *, limit=None, n_jobs=1, cells=None
             _refuse_certain(network, input_shape, domain, limit, each, probes)
         unit = _at_unit_scale(as_layers(network))
         return _count_cells(unit, input_shape, domain, work, limit, n_jobs, cells)
-    except Interrupted as stop:
+    except KeyboardInterrupt as stop:
         method = "cells or sets found before the interruption, below; a closed bound above"
-        lower = max(1, sum(stop.counts))
+        lower = max(1, sum(getattr(stop, "counts", ())))
         return RegionCount(None, None, lower, closed_upper(work, n), None, method, (STOPPED,))
 
 
@@ -178,7 +178,13 @@ def _refuse_certain(network, input_shape, domain, limit, each, probes):
     else:
         low, high = enumeration.as_box(domain, math.prod(shape))
         inputs = rng.uniform(low, high, (probes, math.prod(shape))).reshape(probes, *shape)
-    found = len(np.unique(pattern_keys(network, inputs, fuse_pools=False)))
+    keys = np.zeros(0, dtype=np.uint64)
+    try:
+        for part in np.array_split(inputs, max(1, probes // 1000)):
+            keys = np.union1d(keys, pattern_keys(network, part, fuse_pools=False))
+    except KeyboardInterrupt:
+        raise Interrupted([len(keys)]) from None
+    found = len(keys)
     if found > limit:
         raise TooLarge(
             f"{probes:,} random inputs lie in {found:,} regions (limit {limit:,}), and each region "
