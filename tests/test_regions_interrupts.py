@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 
 import joblib
 import numpy as np
@@ -11,7 +12,16 @@ from tolerances import AREAS
 
 import sparsecnn as sc
 from sparsecnn import cli
-from sparsecnn.regions import arrangement, cells, enumeration, orbits, sampling, slices
+from sparsecnn.regions import (
+    arrangement,
+    cells,
+    counting,
+    enumeration,
+    orbits,
+    per_layer,
+    sampling,
+    slices,
+)
 
 
 def stop_after(monkeypatch, owner, name, calls):
@@ -177,3 +187,62 @@ def test_the_command_prints_the_bounds_so_far_and_exits_130(monkeypatch, capsys,
     assert code == 130
     assert "lower " in out and "upper " in out and "exact  " not in out
     assert "interrupted" in out and "sampled" not in out
+
+
+def test_probes_before_a_count_keep_the_regions_they_met(monkeypatch):
+    network = two_layers(np.random.default_rng(0))
+    exact = sc.regions.count(network, (3,)).exact
+    for calls in (0, 1):
+        stop_after(monkeypatch, counting, "pattern_keys", calls)
+        result = sc.regions.count(network, (3,), limit=2000)
+        assert_bounds(result, exact)
+        assert (result.lower > 1) == (calls > 0)
+        monkeypatch.undo()
+
+
+def test_an_architecture_whose_formula_is_interrupted_has_bounds(monkeypatch):
+    exact = sc.regions.architecture((1, 3, 3), 3, 2).exact
+    stop_after(monkeypatch, sc.regions.LayerArchitecture, "formula", 0)
+    result = sc.regions.architecture((1, 3, 3), 3, 2)
+    assert_bounds(result, exact)
+    assert result.formula is None
+
+
+@pytest.mark.parametrize("owner_name", [("architecture", 1), ("sample", 1), ("count", 1),
+                                        ("sample", 2), ("count", 2)])  # fmt: skip
+def test_a_table_keeps_the_layers_it_counted(monkeypatch, owner_name):
+    name, calls = owner_name
+    network, options = two_layers(np.random.default_rng(0)), dict(n_samples=50, random_state=0)
+    whole = sc.regions.by_layer(network, (3,), **options)
+    stop_after(monkeypatch, per_layer, name, calls)
+    part = sc.regions.by_layer(network, (3,), **options)
+    finished = calls
+    assert len(part.rows) == len(whole.rows) == 3 and part.rows[-1].name == "network"
+    for row, true in zip(part.rows[:finished], whole.rows, strict=False):
+        assert row.given == true.given
+    for row, true in zip(part.rows[finished:], whole.rows[finished:], strict=True):
+        assert_bounds(row.given, true.given.exact)
+    assert "interrupted" in part.summary()
+
+
+def test_the_command_prints_the_smallest_bound_and_no_exact_network(monkeypatch, capsys):
+    shape = ("--input", "1,1,4", "--filters", "2,3", "--kernel", "1x2")
+    layers = [{"n_filters": n, "kernel_size": (1, 2)} for n in (2, 3)]
+    bounds = sc.regions.conv_bounds((1, 1, 4), layers)
+    least = min(v for k, v in bounds.items() if "upper" in k and v is not None)
+    stop_after(monkeypatch, cells, "cut", 3)
+    assert cli.main(["regions", *shape, "--json"]) == 130
+    told = json.loads(capsys.readouterr().out)
+    assert told["exact"] is None and 1 <= told["lower"] <= told["upper"] <= least
+    assert not any("exact: one network" in text for text in told["assumptions"])
+    stop_after(monkeypatch, sc.regions, "conv_bounds", 0)
+    assert cli.main(["regions", *shape, "--json"]) == 130
+    assert json.loads(capsys.readouterr().out)["upper"] >= 1
+
+
+def test_the_command_for_a_saved_network_prints_bounds_and_exits_130(monkeypatch, capsys, tmp_path):
+    path = str(tmp_path / "two.npz")
+    sc.save(sc.Network(two_layers(np.random.default_rng(0))), path)
+    stop_after(monkeypatch, per_layer, "count", 1)
+    assert cli.main(["regions", path, "--input", "3", "--samples", "50"]) == 130
+    assert "interrupted" in capsys.readouterr().out

@@ -6,6 +6,8 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import sparsecnn as sc
 from sparsecnn.regions import arrangement, cells, counting, enumeration
@@ -216,3 +218,77 @@ def test_the_closed_bound_holds_for_every_kind_of_bend(scale):
         assert sc.regions.count(layers, (2,)).exact <= counting.closed_upper(work, 2)
     work, _ = enumeration.start(sc.MaxPool((1, 3), stride=1), (1, 1, 6), None)
     assert counting.closed_upper(work, 6) >= 36
+
+
+def counts_every_way(layers, shape, reach=3.0):
+    """Cells inside a box and of the whole space, polygons of a plane, pieces of a line."""
+    plane = (np.zeros(shape), np.eye(2))
+    line = sc.regions.line_slice(layers, np.array([-reach, -2.0]), np.array([reach, 1.7]))
+    return (
+        sc.regions.count(layers, shape).exact,
+        sc.regions.count(layers, shape, cells=sc.regions.linear_regions).exact,
+        sc.regions.count(layers, shape, (-reach, reach)).exact,
+        sc.regions.plane_slice(layers, plane, (-reach, reach)).n_regions,
+        line.n_regions,
+    )
+
+
+def scaled_layers(scales, seed=3, kind="relu"):
+    """Two layers, the first's weights and bias times one number, what follows divided by it."""
+    rng = np.random.default_rng(seed)
+    a, b = rng.standard_normal((6, 2)), rng.standard_normal(6)
+    c, d = rng.standard_normal((4, 6)), rng.standard_normal(4)
+    one, two = scales
+    return [sc.Linear(a * one, b * one), sc.Activation(kind),
+            sc.Linear(c * two / one, d * two), sc.Activation(kind)]  # fmt: skip
+
+
+@settings(max_examples=12, deadline=None)
+@given(
+    st.tuples(*[st.sampled_from([1e-12, 1e-9, 1e-5, 1.0, 1e5, 1e9, 1e12])] * 2),
+    st.integers(0, 3),
+    st.sampled_from(["relu", "leaky_relu"]),
+)
+def test_positive_multiples_of_a_layer_change_no_count(scales, seed, kind):
+    unit = counts_every_way(scaled_layers((1.0, 1.0), seed, kind), (2,))
+    assert counts_every_way(scaled_layers(scales, seed, kind), (2,)) == unit
+    assert unit[0] == unit[1] >= unit[2] == unit[3] >= unit[4] > 2
+
+
+@pytest.mark.parametrize("scale", [1e-13, 1e-12, 1.0, 1e13])
+def test_a_tiny_or_huge_layer_has_the_regions_of_the_same_layer(scale):
+    weights, bias = np.array([[1.0, 0], [0, 1], [1, 1]]), np.array([0, 0, -1.0])
+    network = (weights * scale, bias * scale)
+    assert counts_every_way(network, (2,))[:4] == (7, 7, 7, 7)
+    rows = np.array([1.0, scale, 1 / scale])  # every neuron in its own unit
+    network = (weights * rows[:, None], bias * rows)
+    assert counts_every_way(network, (2,))[:4] == (7, 7, 7, 7)
+
+
+@pytest.mark.parametrize("far", [1e3, 1e6, 1e9, 1e12])
+def test_hyperplanes_far_away_are_counted_like_near_ones(far):
+    network = ([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]], [-far, 0.0, 0.3])
+    for cells_of in (None, sc.regions.linear_regions, sc.regions.search_regions):
+        assert sc.regions.count(network, (2,), cells=cells_of).exact == 7
+
+
+def test_hyperplanes_too_far_for_linear_programs_are_refused():
+    network = ([[1e-4, 0.0], [0.0, 1.0]], [-1e9, 0.0])
+    assert sc.regions.count(network, (2,)).exact == 4
+    for cells_of in (sc.regions.linear_regions, sc.regions.search_regions):
+        with pytest.raises(sc.InputError, match="away from the origin"):
+            sc.regions.count(network, (2,), cells=cells_of)
+    assert sc.regions.count(network, (2,), (-1, 1)).exact == 2
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.lists(st.integers(-(10**6), 10**6), min_size=2, max_size=2))
+def test_a_translation_of_the_input_changes_no_count(shift):
+    layers = scaled_layers((1e-9, 1e9), 1)
+    shift = np.array(shift, dtype=float)
+    first = layers[0]
+    moved = [sc.Linear(first.weights, first.bias - first.weights @ shift), *layers[1:]]
+    assert sc.regions.count(moved, (2,)).exact == sc.regions.count(layers, (2,)).exact
+    plane = (shift, np.eye(2))
+    there = sc.regions.plane_slice(moved, plane, (-3, 3)).n_regions
+    assert there == sc.regions.plane_slice(layers, (0 * shift, np.eye(2)), (-3, 3)).n_regions

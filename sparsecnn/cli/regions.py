@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import json
+import math
 import sys
 
 from .arguments import (
@@ -83,10 +85,13 @@ def _run_regions(arguments):
         result = regions.architecture(arguments.input, **layers[0])
     else:
         result = _count_within_bounds(network, arguments.input, layers)
-    if result.interrupted:
+    sample = None
+    with contextlib.suppress(KeyboardInterrupt):  # the count is there all the same
+        if not result.interrupted:
+            sample = regions.sample(network, arguments.input, arguments.samples, random_state=rng)
+    if sample is None or sample.n_samples < arguments.samples:
         print(json.dumps(result.to_dict(), indent=2) if arguments.json else result.summary())
         return EXIT_INTERRUPTED
-    sample = regions.sample(network, arguments.input, arguments.samples, random_state=rng)
     result = dataclasses.replace(result, sampled=sample.sampled)
     if arguments.json:
         report = {"input": list(arguments.input), "layers": layers, **result.to_dict()}
@@ -127,8 +132,15 @@ def _layers_of(arguments):
 def _count_within_bounds(network, shape, layers):
     """The count of one network, or why there is none, with bounds on the architecture's maximum."""
     from .. import regions
+    from ..regions.counting import closed_upper
+    from ..regions.piecewise import stages
+    from ..regions.result import STOPPED
 
-    bounds = regions.conv_bounds(shape, layers)
+    try:
+        bounds = regions.conv_bounds(shape, layers)
+    except KeyboardInterrupt:
+        upper = closed_upper(stages(network, shape), math.prod(shape))
+        return regions.RegionCount(None, None, 1, upper, None, "a closed bound above", (STOPPED,))
     upper = min(v for name, v in bounds.items() if "upper" in name and v is not None)
     lower = bounds["lower"] or 1  # with padding no construction is known
     within = f"the maximum over weights lies in [{lower:,}, {upper:,}]"
@@ -139,5 +151,9 @@ def _count_within_bounds(network, shape, layers):
             None, None, lower, upper, None, "bounds on the maximum over weights",
             (f"exact count left out: {reason}",),
         )  # fmt: skip
+    if counted.interrupted:
+        said = (*counted.assumptions, f"lower: one network with random weights; {within}")
+        upper = min(upper, counted.upper)
+        return dataclasses.replace(counted, upper=upper, assumptions=said)
     said = (*counted.assumptions, f"exact: one network with random weights; {within}")
     return dataclasses.replace(counted, assumptions=said)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 
-from .arguments import EXIT_OK, check_picture
+from .arguments import EXIT_INTERRUPTED, EXIT_OK, check_picture
 
 
 def run_saved(arguments):
@@ -23,7 +23,8 @@ def run_saved(arguments):
     corners = _corners(arguments, shape, rng) if arguments.out or arguments.points else None
     found = regions.by_layer(network, shape, n_samples=arguments.samples, random_state=rng)
     report, lines = {"model": arguments.model, **found.to_dict()}, [found.summary()]
-    if corners is not None:
+    stopped = any(row.given.interrupted for row in found.rows)
+    if corners is not None and not stopped:
         cut = regions.plane_slice(network, corners)
         report["slice"] = {"n_regions": cut.n_regions, "area": float(cut.areas.sum())}
         lines.append(f"triangle of three inputs: {cut.summary()}")
@@ -33,7 +34,7 @@ def run_saved(arguments):
             plots.plot_regions(cut).figure.savefig(arguments.out)
             lines.append(f"the triangle: {arguments.out}")
     print(json.dumps(report, indent=2) if arguments.json else "\n".join(lines))
-    return EXIT_OK
+    return EXIT_INTERRUPTED if stopped else EXIT_OK
 
 
 def _refuse_architecture(arguments):

@@ -15,6 +15,10 @@ from scipy.optimize import linprog
 THIN = 1e-9
 #: programs whose optimum lies this close to zero are decided by HiGHS
 UNSURE = 1e-7
+#: distance from the origin up to which hyperplanes are told from constant functions
+FARTHEST = 2e12
+#: normals shorter than this are rounding, where the layers' weights have sums near one
+NOISE = 1e-14
 _EPS = 1e-11
 _FAR = 1e6
 
@@ -179,7 +183,7 @@ def centre(rows, points, rounds=2):
 def normalised(functions):
     """Return affine functions with normals of length one; zero where the function is constant."""
     length = np.linalg.norm(functions[:, :-1], axis=1)
-    moves = length > 1e-12 * np.maximum(1.0, np.abs(functions[:, -1]))
+    moves = length > np.maximum(NOISE, np.abs(functions[:, -1]) / FARTHEST)
     return np.where(moves[:, None], functions / np.where(moves, length, 1.0)[:, None], 0.0)
 
 

@@ -10,11 +10,14 @@ import dataclasses
 
 import numpy as np
 
+from ..layers import Conv2D, Linear
 from ..validation import as_float_array
-from .piecewise import Affine, Bend, Winner, stages
+from .piecewise import Affine, Bend, Sparse, Winner, stages
 
-#: two candidates nearer than this, relative to their size, count as equal
+#: two candidates nearer than this, relative to the terms they are sums of, count as equal
 ON_LINE = 1e-12
+#: share of the terms of earlier layers that goes on: rounding is four digits below `ON_LINE`
+CARRIED = 1e-2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,16 +111,39 @@ def at_candidates(stage, values_of, outputs):
     return values
 
 
-def is_top(values):
-    """Which candidates (first axis) are largest, up to rounding."""
-    top = values.max(axis=0)
-    return values >= top - ON_LINE * (1 + np.abs(top))
+def absolute(stage):
+    """An affine map with the absolute values of its numbers: sizes of terms in, of sums out."""
+    if isinstance(stage, Sparse):
+        return Sparse(abs(stage.matrix), np.abs(stage.constant))
+    layer = stage.layer
+    bias = None if getattr(layer, "bias", None) is None else np.abs(layer.bias)
+    if isinstance(layer, Conv2D):
+        layer = Conv2D(np.abs(layer.filters), bias, layer.stride, layer.padding, flip=layer.flip)
+    elif isinstance(layer, Linear):
+        layer = Linear(np.abs(layer.weights), bias)
+    return dataclasses.replace(stage, layer=layer)
 
 
-def first_largest(stage, values):
+def sizes_at_candidates(stage, sizes_of, outputs):
+    """As `at_candidates`, of the sizes of the terms instead of the values."""
+    positive = dataclasses.replace(stage, level=np.abs(stage.level))  # a gain is not negative
+    return at_candidates(positive, sizes_of, outputs)
+
+
+def is_top(values, sizes):
+    """Which candidates (first axis) are largest, up to rounding of terms of these sizes."""
+    slack = ON_LINE * sizes
+    return values + slack >= (values - slack).max(axis=0)
+
+
+def first_largest(stage, values, sizes):
     """The chosen candidate of every output, from the current layer's values: (n, n_outputs)."""
-    everything, by_unit = np.arange(len(stage.source)), np.ascontiguousarray(values.T)
-    return is_top(at_candidates(stage, by_unit.__getitem__, everything)).argmax(axis=0).T
+    everything = np.arange(len(stage.source))
+    values, sizes = (np.ascontiguousarray(a.T).__getitem__ for a in (values, sizes))
+    top = is_top(
+        at_candidates(stage, values, everything), sizes_at_candidates(stage, sizes, everything)
+    )
+    return top.argmax(axis=0).T
 
 
 def as_choices(work, fuse_pools):
@@ -143,13 +169,14 @@ def pattern_keys(network, points, *, fuse_pools=True):
 
 def _keys(work, values):
     """Keys of some flat inputs, few enough for the processor's cache."""
-    keys = np.zeros(len(values), dtype=np.uint64)
+    keys, sizes = np.zeros(len(values), dtype=np.uint64), np.abs(values)
     for depth, stage in enumerate(work):
         if isinstance(stage, Affine):
-            values = stage.apply(values)
+            values, sizes = stage.apply(values), absolute(stage).apply(sizes)
             continue
-        winner, k = first_largest(stage, values), np.arange(len(stage.source))
+        winner, k = first_largest(stage, values, sizes), np.arange(len(stage.source))
         keys += codes(depth, k, winner).sum(axis=1, dtype=np.uint64)
-        values = values[np.arange(len(values))[:, None], stage.source[k, winner]]
-        values = values * stage.slope[k, winner] + stage.constant[k, winner]
+        chosen = np.arange(len(values))[:, None], stage.source[k, winner]
+        values = values[chosen] * stage.slope[k, winner] + stage.constant[k, winner]
+        sizes = np.abs(values) + CARRIED * np.abs(stage.slope[k, winner]) * sizes[chosen]
     return keys

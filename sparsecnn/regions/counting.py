@@ -6,19 +6,23 @@ cell. What would not finish is refused with its estimate; what is stopped keeps 
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
 
-from ..validation import as_generator, as_integer
+from ..layers import Activation, Conv2D, Linear
+from ..priors import NonNegative
+from ..validation import InputError, as_generator, as_integer
 from . import enumeration, modular
 from .arrangement import characteristic_counts, rational_counts, rational_rows
-from .cells import THIN
+from .cells import FARTHEST, NOISE, THIN
 from .choices import pattern_keys
 from .formulas import zaslavsky
 from .inequalities import serra_upper
-from .piecewise import Affine, Bend, Winner, stages
+from .piecewise import BREAKPOINTS, Affine, Bend, Winner, as_layers, stages
 from .result import STOPPED, Interrupted, RegionCount, TooLarge
+from .tropical import TropicalConv2D
 
 #: sets that the integer count may meet before the prime field takes over
 LARGEST_RATIONAL = 300_000
@@ -84,14 +88,65 @@ def count(network, input_shape, domain=None, *, limit=None, n_jobs=1, cells=None
             _refuse_hopeless(rows[0], listed)
             if cells is None and enumeration.is_one_layer(work):
                 return _count_one_layer(*rows, listed)
+            _refuse_far(*rows)
         probes = LARGEST_PROBE // (n + sum(stage.width for stage in work))
         if limit < probes:
             _refuse_certain(network, input_shape, domain, limit, each, probes)
-        return _count_cells(network, input_shape, domain, work, limit, n_jobs, cells)
-    except Interrupted as stop:
+        unit = _at_unit_scale(as_layers(network))
+        return _count_cells(unit, input_shape, domain, work, limit, n_jobs, cells)
+    except KeyboardInterrupt as stop:
         method = "cells or sets found before the interruption, below; a closed bound above"
-        lower = max(1, sum(stop.counts))
+        lower = max(1, sum(getattr(stop, "counts", ())))
         return RegionCount(None, None, lower, closed_upper(work, n), None, method, (STOPPED,))
+
+
+def _at_unit_scale(layers):
+    """Layers with the same regions and weights near one: powers of two, so nothing is rounded.
+
+    Where values meet a breakpoint other than zero, or a tropical layer, they keep their scale.
+    """
+    scaled, scale = [], np.ones(1)  # a channel's values are this many times those given
+    for k, layer in enumerate(layers):
+        if isinstance(layer, Conv2D | Linear):
+            weights = layer.filters if isinstance(layer, Conv2D) else layer.weights
+            scale = np.repeat(scale, weights.shape[1] // len(scale))  # flattened channels
+            weights = weights / scale.reshape(-1, *(1,) * (weights.ndim - 2))
+            sums = np.abs(weights).reshape(len(weights), -1).sum(axis=1)
+            behind = itertools.takewhile(
+                lambda part: not isinstance(part, Conv2D | Linear), layers[k + 1 :]
+            )
+            free = (sums > 0) & all(map(_keeps_scale, behind))
+            scale = np.where(free, 2.0 ** -np.round(np.log2(np.where(free, sums, 1.0))), 1.0)
+            weights = (weights.T * scale).T
+            bias = None if layer.bias is None else layer.bias * scale
+            if isinstance(layer, Linear):
+                layer = Linear(weights, bias)
+            else:
+                layer = Conv2D(weights, bias, layer.stride, layer.padding, flip=layer.flip)
+        scaled.append(layer)
+    return scaled
+
+
+def _keeps_scale(layer):
+    """Whether a positive multiple of the input only multiplies the output."""
+    if isinstance(layer, Activation):
+        prior = layer.prior
+        known = BREAKPOINTS.get(prior) == (0.0,) if isinstance(prior, str) else False
+        return known or isinstance(prior, NonNegative)
+    return not isinstance(layer, TropicalConv2D)
+
+
+def _refuse_far(normals, offsets):
+    """Linear programs do not see hyperplanes that far away, and would leave them out."""
+    length = np.linalg.norm(normals, axis=1)
+    real = length > NOISE * length.max(initial=0.0)
+    distance = float((np.abs(offsets[real]) / length[real]).max(initial=0.0))
+    if distance > FARTHEST:
+        raise InputError(
+            f"a hyperplane of the first layer is {distance:.1g} away from the origin; expected at "
+            f"most {FARTHEST:.1g} for linear programs over the whole space. Count inside a box, "
+            "or count one layer without cells."
+        )
 
 
 def _decisions(stage):
@@ -123,7 +178,13 @@ def _refuse_certain(network, input_shape, domain, limit, each, probes):
     else:
         low, high = enumeration.as_box(domain, math.prod(shape))
         inputs = rng.uniform(low, high, (probes, math.prod(shape))).reshape(probes, *shape)
-    found = len(np.unique(pattern_keys(network, inputs, fuse_pools=False)))
+    keys = np.zeros(0, dtype=np.uint64)
+    try:
+        for part in np.array_split(inputs, max(1, probes // 1000)):
+            keys = np.union1d(keys, pattern_keys(network, part, fuse_pools=False))
+    except KeyboardInterrupt:
+        raise Interrupted([len(keys)]) from None
+    found = len(keys)
     if found > limit:
         raise TooLarge(
             f"{probes:,} random inputs lie in {found:,} regions (limit {limit:,}), and each region "

@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 
 from ..validation import InputError, as_float_array
-from .choices import ON_LINE, as_choices, codes, first_largest
+from .choices import CARRIED, ON_LINE, absolute, as_choices, codes, first_largest
 from .piecewise import Affine, stages
 
 
@@ -69,19 +69,20 @@ def line_slice(network, start, end, *, fuse_pools=True):
         )
     work = as_choices(stages(network, start.shape), fuse_pools)
     functions = np.column_stack([(end - start).ravel(), start.ravel()])[None]
-    knots, keys = np.array([0.0, 1.0]), np.zeros(1, dtype=np.uint64)
+    knots, keys, sizes = np.array([0.0, 1.0]), np.zeros(1, dtype=np.uint64), np.abs(functions)
     for depth, stage in enumerate(work):
         if isinstance(stage, Affine):
             functions = np.concatenate([stage.lift(part) for part in _batches(functions)])
+            sizes = np.concatenate([absolute(stage).lift(part) for part in _batches(sizes)])
         else:
             parts = [
                 _cut(stage, depth, *part)
                 for part in zip(
-                    _batches(functions), _batches(knots[:-1]), _batches(knots[1:]), _batches(keys),
-                    strict=True,
+                    _batches(functions), _batches(sizes), _batches(knots[:-1]),
+                    _batches(knots[1:]), _batches(keys), strict=True,
                 )
             ]  # fmt: skip
-            functions, lows, highs, keys = (
+            functions, sizes, lows, highs, keys = (
                 np.concatenate(arrays) for arrays in zip(*parts, strict=True)
             )
             knots = np.r_[lows, highs[-1]]
@@ -92,7 +93,7 @@ def _batches(array, size=64):
     return [array[k : k + size] for k in range(0, len(array), size)]
 
 
-def _cut(stage, depth, functions, lows, highs, keys):
+def _cut(stage, depth, functions, sizes, lows, highs, keys):
     """Cut pieces where the choice of some output changes, and apply the choices."""
     source, gain, level = stage.source, stage.gain, stage.level
     decide = functions[:, source] * gain[..., None]
@@ -112,18 +113,20 @@ def _cut(stage, depth, functions, lows, highs, keys):
     cell, knots = cell[order], knots[order]
     real = (cell[1:] == cell[:-1]) & (knots[1:] - knots[:-1] > ON_LINE)
     lows, highs, cell = knots[:-1][real], knots[1:][real], cell[:-1][real]
-    return _merge(stage, depth, functions[cell], lows, highs, keys[cell])
+    return _merge(stage, depth, functions[cell], sizes[cell], lows, highs, keys[cell])
 
 
-def _merge(stage, depth, functions, lows, highs, keys):
+def _merge(stage, depth, functions, sizes, lows, highs, keys):
     """Apply the choices at the middles; neighbours with equal patterns become one piece."""
     middle = (lows + highs) / 2
-    values = functions[..., 0] * middle[:, None] + functions[..., 1]
-    k, best = np.arange(len(stage.source)), first_largest(stage, values)
+    at_middle = [a[..., 0] * middle[:, None] + a[..., 1] for a in (functions, sizes)]
+    k, best = np.arange(len(stage.source)), first_largest(stage, *at_middle)
     new = keys + codes(depth, k, best).sum(axis=1, dtype=np.uint64)
     fresh = np.r_[True, new[1:] != new[:-1]]
     highs = highs[np.r_[np.flatnonzero(fresh)[1:] - 1, len(highs) - 1]]
     best, rows = best[fresh], np.flatnonzero(fresh)[:, None]
-    chosen = functions[rows, stage.source[k, best]] * stage.slope[k, best][..., None]
+    source, slope = stage.source[k, best], stage.slope[k, best][..., None]
+    chosen = functions[rows, source] * slope
     chosen[..., 1] += stage.constant[k, best]
-    return chosen, lows[fresh], highs, new[fresh]
+    carried = np.abs(chosen) + CARRIED * np.abs(slope) * sizes[rows, source]
+    return chosen, carried, lows[fresh], highs, new[fresh]

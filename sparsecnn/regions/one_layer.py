@@ -407,12 +407,14 @@ def architecture(
         input_shape, n_filters, kernel_size, stride, padding, dilation, breakpoints, shared, bias
     )
     exact, formula, found = None, None, 0
+    upper = (model.breakpoints + 1) ** model.n_neurons  # every neuron on any of its pieces
     assumes = ["generic weights" + (" and biases" if model.bias else ", no biases")]
     try:
-        formula = model.formula() if model.bias else None
-    except TooLarge as reason:
-        assumes.append(f"formula left out: {reason}")
-    try:
+        try:
+            formula = model.formula() if model.bias else None
+        except TooLarge as reason:
+            assumes.append(f"formula left out: {reason}")
+        upper = model.upper()
         exact, method = _exact_with_method(model)
     except TooLarge as reason:
         method = "bounds: some neurons alone below; formula or general position above"
@@ -428,7 +430,7 @@ def architecture(
     if not model.bias and model.breakpoints > 1:
         assumes.append("breakpoints generic, the same for every neuron")
     if exact is None:
-        bounds = max(found, model.lower()), model.upper()
+        bounds = max(found, model.lower()), upper
     else:
         bounds = exact, exact
     return RegionCount(exact, formula, *bounds, None, method, tuple(assumes))

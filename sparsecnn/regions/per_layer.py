@@ -7,6 +7,7 @@ true of the architecture (the best weights) and what of these weights stays in d
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from decimal import Decimal
 
@@ -16,10 +17,10 @@ from ..layers import Conv2D, Flatten, Linear
 from ..network import Network
 from ..validation import as_generator, as_integer
 from . import formulas, inequalities
-from .counting import count
+from .counting import closed_upper, count
 from .one_layer import architecture
 from .piecewise import Affine, Bend, Winner, as_layers, stages
-from .result import RegionCount, TooLarge
+from .result import STOPPED, RegionCount, TooLarge
 from .sampling import RegionSample, sample
 
 #: numbers in the functions of all listed cells, and of one cell
@@ -120,6 +121,8 @@ def by_layer(network, input_shape, *, n_samples=20_000, limit=50_000, random_sta
     Returns
     -------
     NetworkRegions
+        After Ctrl-C with the layers that were counted, bounds for the one that was not, and the
+        network's; ``given.interrupted`` marks these two.
 
     Raises
     ------
@@ -139,18 +142,50 @@ def by_layer(network, input_shape, *, n_samples=20_000, limit=50_000, random_sta
     layers = as_layers(network)
     stages(layers, shape)  # refuses a curved layer before anything is counted
     blocks = list(_blocks(layers, shape))
-    rows = []
-    for name, block, inside, outside in blocks:
-        generic = _generic(block, inside)
-        drawn = sample(block, inside, n_samples, random_state=rng)
-        given = _given(block, inside, limit, generic.upper, drawn)
-        rows.append(LayerRegions(name, outside, generic, given, drawn))
-    bounds = _network_bounds(layers, shape, blocks, rows)
-    drawn = sample(layers, shape, n_samples, random_state=rng)
-    given = _given(layers, shape, limit, bounds.upper, drawn)
     output = Network(layers).forward(np.zeros((1, *shape)))[0].shape[1:]
-    rows.append(LayerRegions("network", output, bounds, given, drawn))
+    rows, stopped = [], False
+    for name, block, inside, outside in blocks:
+        generic = functools.partial(_generic, block, inside)
+        rows.append(_row((name, outside), block, inside, generic, n_samples, limit, rng))
+        if stopped := rows[-1].given.interrupted:
+            break
+    last = ("network", output), layers, shape
+    if stopped:
+        least = max(1, rows[0].given.lower or 1)  # deeper layers only cut further
+        rows.append(_stopped_row(*last, least))
+    else:
+        bounds = functools.partial(_network_bounds, layers, shape, blocks, rows)
+        rows.append(_row(*last, bounds, n_samples, limit, rng))
     return NetworkRegions(tuple(rows), shape)
+
+
+def _row(named, layers, shape, bounds, n_samples, limit, rng):
+    """One row; after Ctrl-C with what it had by then, and marked."""
+    generic = drawn = None
+    try:
+        generic = bounds()
+        drawn = sample(layers, shape, n_samples, random_state=rng)
+        if drawn.n_samples < n_samples or generic.interrupted:
+            raise KeyboardInterrupt
+        given = _given(layers, shape, limit, generic.upper, drawn)
+        if not given.interrupted:
+            return LayerRegions(*named, generic, given, drawn)
+        least = given.lower
+    except KeyboardInterrupt:
+        least = 1
+    return _stopped_row(named, layers, shape, least, generic, drawn)
+
+
+def _stopped_row(named, layers, shape, least, generic=None, drawn=None):
+    """The bounds of a row that was not counted to its end."""
+    upper = closed_upper(stages(layers, shape), math.prod(shape))
+    why = (STOPPED, "exact count left out: interrupted")
+    generic = generic or RegionCount(None, None, None, upper, None, "a closed bound", why)
+    drawn = drawn or sample(layers, shape, 1, random_state=0)
+    least, upper = max(least, drawn.sampled), min(upper, generic.upper)
+    how = "regions found by then, below; a closed bound above"
+    given = RegionCount(None, None, least, upper, drawn.sampled, how, why)
+    return LayerRegions(*named, generic, given, drawn)
 
 
 def _blocks(layers, shape):

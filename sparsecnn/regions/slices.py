@@ -15,7 +15,16 @@ import numpy as np
 
 from ..validation import InputError, InputTypeError, as_float_array
 from . import polygons
-from .choices import ON_LINE, as_choices, at_candidates, codes, is_top
+from .choices import (
+    CARRIED,
+    ON_LINE,
+    absolute,
+    as_choices,
+    at_candidates,
+    codes,
+    is_top,
+    sizes_at_candidates,
+)
 from .piecewise import Affine, stages
 from .result import TooLarge
 
@@ -104,7 +113,8 @@ class _Chunk:
     """Neighbouring polygons and the current layer on them.
 
     Unit ``k`` on polygon ``b`` is ``base[:, k] + sum_c change[:, b, c] columns[c, k]``, the three
-    coefficients of an affine function of the plane's coordinates ``(u, v, 1)``.
+    coefficients of an affine function of the plane's coordinates ``(u, v, 1)``; ``sizes[:, k]`` are
+    those of the terms it is a sum of, anywhere on the chunk.
     """
 
     vertices: np.ndarray
@@ -113,6 +123,7 @@ class _Chunk:
     base: np.ndarray
     columns: np.ndarray
     change: np.ndarray
+    sizes_of_terms: np.ndarray
 
     def __len__(self):
         return len(self.sizes)
@@ -147,6 +158,16 @@ class _Chunk:
         """Values of some units at the distinct corners, (len(units), n_corners)."""
         points, owner, _ = self.corners
         return self.at(units, points, owner)
+
+    def sizes_at(self, units, points):
+        """Sizes of the terms of some units at points ``(u, v, 1)``, a row a unit."""
+        return self.sizes_of_terms[:, units].T @ np.abs(points).T
+
+    def is_top(self, stage, outputs, points, owner):
+        """Which candidates of some outputs are largest at points: (candidates, outputs, points)."""
+        values = at_candidates(stage, lambda units: self.at(units, points, owner), outputs)
+        sizes = sizes_at_candidates(stage, lambda units: self.sizes_at(units, points), outputs)
+        return is_top(values, sizes)
 
     def at(self, units, points, owner):
         """Values of some units at points ``(u, v, 1)`` of the polygons ``owner``, a row a unit."""
@@ -202,7 +223,7 @@ def plane_slice(
     base = np.stack([basis[0].ravel(), basis[1].ravel(), origin.ravel()])
     chunk = _Chunk(
         corners[None], np.array([len(corners)]), np.zeros(1, dtype=np.uint64), base,
-        np.zeros((0, base.shape[1])), np.zeros((3, 1, 0)),
+        np.zeros((0, base.shape[1])), np.zeros((3, 1, 0)), np.abs(base),
     )  # fmt: skip
     classes = isinstance(work[-1], Affine)  # scores of classes, not another hidden layer
     if sum(stage.width for stage in work if not isinstance(stage, Affine)) > PROBED_FROM:
@@ -316,7 +337,10 @@ def _lift(stage, chunk):
     """Pass base and columns through an affine layer."""
     base, columns = np.split(stage.linear(np.concatenate([chunk.base, chunk.columns])), [3])
     base[2] += stage.apply(np.zeros((1, chunk.base.shape[1])))[0]
-    return dataclasses.replace(chunk, base=base, columns=columns)
+    positive = absolute(stage)
+    sizes = positive.linear(chunk.sizes_of_terms)
+    sizes[2] += positive.apply(np.zeros((1, chunk.base.shape[1])))[0]
+    return dataclasses.replace(chunk, base=base, columns=columns, sizes_of_terms=sizes)
 
 
 def _halves(chunk):
@@ -339,7 +363,7 @@ def _open_outputs(stage, chunk, varying, active):
     differ, cutting, cuts = [varying[:0]], [varying[:0]], [np.zeros((0, len(back)), dtype=bool)]
     for part in np.array_split(varying, max(1, len(varying) * len(back) // 100_000)):
         if len(part):
-            top = is_top(at_candidates(stage, chunk.at_corners, part))
+            top = chunk.is_top(stage, part, *chunk.corners[:2])
             mixed = (top != top[..., :1]).any(axis=(0, 2))  # of equal functions the first stays
             differ.append(part[mixed])
             still = np.flatnonzero(mixed & np.isin(part, active))
@@ -364,17 +388,17 @@ def _cut_by(stage, chunk, outputs, cuts):
     for k, output in enumerate(outputs):
         which = np.flatnonzero(cuts[k])
         part = chunk.part(which)
-        values = _at_vertices(part, stage.source[output])
-        chunk, origin = _cut_polygons(
-            chunk, which, values * stage.gain[output] + stage.level[output]
-        )
+        source, gain, level = stage.source[output], stage.gain[output], stage.level[output]
+        values = _at_vertices(part, source) * gain + level
+        sizes = _sizes_at_vertices(part, source) * gain + np.abs(level)
+        chunk, origin = _cut_polygons(chunk, which, values, sizes)
         cuts = cuts[:, origin]
         if len(chunk) > limit:
             return chunk, outputs[k + 1 :]
     return chunk, outputs[:0]
 
 
-def _cut_polygons(chunk, which, values):
+def _cut_polygons(chunk, which, values, sizes):
     """Replace some polygons by the parts on which one candidate is largest.
 
     Parameters
@@ -383,6 +407,8 @@ def _cut_polygons(chunk, which, values):
     which : int array of shape (n,)
     values : array of shape (n, v, candidates)
         The candidates at the polygons' corners.
+    sizes : array of shape (n, v, candidates)
+        Sizes of the terms that they are sums of.
 
     Returns
     -------
@@ -390,7 +416,7 @@ def _cut_polygons(chunk, which, values):
         The new chunk and the number of the old polygon that each new one is part of.
     """
     margin = values[..., :, None] - values[..., None, :]
-    margin[np.abs(margin) < ON_LINE * (1 + np.abs(values[..., None]))] = 0
+    margin[np.abs(margin) <= ON_LINE * np.maximum(sizes[..., :, None], sizes[..., None, :])] = 0
     above = (margin > 0).any(axis=1)  # (n, j, i): j beats i at some corner
     same = ~above & ~above.transpose(0, 2, 1)
     own = np.arange(values.shape[2])
@@ -452,10 +478,8 @@ def _choose(stage, depth, chunk, varying):
     middle = polygons.centres(chunk.vertices, chunk.sizes)
     points = np.column_stack([middle, np.ones(len(middle))])
     k, owner = np.arange(len(stage.source)), np.arange(len(chunk))
-    first = at_candidates(stage, lambda units: chunk.at(units, points[:1], owner[:1]), k)
-    best = is_top(first)[..., 0].argmax(axis=0)
-    own = at_candidates(stage, lambda units: chunk.at(units, points, owner), varying)
-    own = is_top(own).argmax(axis=0).T
+    best = chunk.is_top(stage, k, points[:1], owner[:1])[..., 0].argmax(axis=0)
+    own = chunk.is_top(stage, varying, points, owner).argmax(axis=0).T
     keys = chunk.keys + codes(depth, k, best).sum(dtype=np.uint64)
     keys += codes(depth, varying, own).sum(axis=1, dtype=np.uint64)
     keys -= codes(depth, varying, best[varying]).sum(dtype=np.uint64)
@@ -470,9 +494,12 @@ def _choose(stage, depth, chunk, varying):
     used = np.flatnonzero(columns.any(axis=1))
     columns = np.concatenate([columns[used], units])
     change = np.concatenate([chunk.change[:, :, used], deviation[:, :, moved]], axis=2)
+    sizes = np.sqrt(base**2 + (change**2).max(axis=1) @ columns**2)
+    terms = chunk.sizes_of_terms[:, stage.source] * np.abs(stage.slope)
+    sizes += CARRIED * terms.max(axis=2)
     if len(columns) > len(k):  # fewer numbers as one column a unit
         change, columns = change @ columns, np.eye(len(k))
-    return _Chunk(chunk.vertices, chunk.sizes, keys, base, columns, change)
+    return _Chunk(chunk.vertices, chunk.sizes, keys, base, columns, change, sizes)
 
 
 def _picked(stage, chunk, outputs, choice):
@@ -493,6 +520,12 @@ def _at_vertices(chunk, units):
     return by_u * u + by_v * v + constant
 
 
+def _sizes_at_vertices(chunk, units):
+    """Sizes of the terms of some units at every polygon's own vertices, (n, v, len(units))."""
+    sizes = chunk.sizes_of_terms[:, units]
+    return np.abs(chunk.vertices) @ sizes[:2] + sizes[2]
+
+
 def _finish(chunk, classes):
     """Labels at the middles and the segments where two largest outputs are equal."""
     if not classes:
@@ -504,7 +537,8 @@ def _finish(chunk, classes):
     labels = chunk.at(outputs, points, np.arange(len(chunk))).argmax(axis=0)
     segments = np.zeros((0, 2, 2))
     if len(outputs) > 1:
-        top = is_top(chunk.at_corners(outputs))[:, None]
+        sizes = chunk.sizes_at(outputs, chunk.corners[0])
+        top = is_top(chunk.at_corners(outputs), sizes)[:, None]
         split = ~_on_all_corners(top, chunk.corners[2]).any(axis=0)[0]
         if split.any():
             segments = _boundary(chunk.part(np.flatnonzero(split)))
@@ -515,12 +549,15 @@ def _boundary(chunk):
     """Edges of the decision cells along which the runner-up ties, each once."""
     n_outputs = chunk.base.shape[1]
     values = chunk.at_corners(np.arange(n_outputs)).T[chunk.corners[2]]
-    cut, _ = _cut_polygons(chunk, np.arange(len(chunk)), values)
+    sizes = _sizes_at_vertices(chunk, np.arange(n_outputs))
+    cut, _ = _cut_polygons(chunk, np.arange(len(chunk)), values, sizes)
     points = np.column_stack([polygons.centres(cut.vertices, cut.sizes), np.ones(len(cut))])
     scores = _at_vertices(cut, np.arange(n_outputs))
     winner = cut.at(np.arange(n_outputs), points, np.arange(len(cut))).argmax(axis=0)
     own = np.take_along_axis(scores, winner[:, None, None], axis=2)
-    tied = np.abs(scores - own) < 1e-9 * (1 + np.abs(own))
+    sizes = _sizes_at_vertices(cut, np.arange(n_outputs))
+    its_size = np.take_along_axis(sizes, winner[:, None, None], axis=2)
+    tied = np.abs(scores - own) <= 1e-9 * np.maximum(sizes, its_size)
     tied &= np.arange(n_outputs) > winner[:, None, None]
     v = scores.shape[1]
     after = np.where(np.arange(1, v + 1) < cut.sizes[:, None], np.arange(1, v + 1), 0)
