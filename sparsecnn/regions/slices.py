@@ -166,7 +166,8 @@ class _Chunk:
     def is_top(self, stage, outputs, points, owner):
         """Which candidates of some outputs are largest at points: (candidates, outputs, points)."""
         values = at_candidates(stage, lambda units: self.at(units, points, owner), outputs)
-        sizes = sizes_at_candidates(stage, lambda units: self.sizes_at(units, points), outputs)
+        far = np.abs(points).max(axis=0, keepdims=True)  # one size serves a chunk of neighbours
+        sizes = sizes_at_candidates(stage, lambda units: self.sizes_at(units, far), outputs)
         return is_top(values, sizes)
 
     def at(self, units, points, owner):
