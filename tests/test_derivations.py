@@ -34,8 +34,10 @@ def own_cache(tmp_path, monkeypatch):
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory):
     """The book with some rows of the atlas."""
-    folder = tmp_path_factory.mktemp("book")
-    book.write_book(folder, cache=False, rows=SOME_ROWS)
+    folder = tmp_path_factory.mktemp("book") / "pages"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SPARSECNN_CACHE", str(folder.parent / "cache"))
+        book.write_book(folder, rows=SOME_ROWS)
     return folder
 
 
@@ -228,7 +230,8 @@ def test_derive_refuses_what_has_no_prox_with_exit_code_one(capsys):
         assert _run(capsys, "derive", text)[0] == 1
 
 
-def test_derive_writes_the_book(capsys, tmp_path, monkeypatch):
+def test_derive_writes_the_book(capsys, tmp_path, monkeypatch, pages):
+    monkeypatch.setenv("SPARSECNN_CACHE", str(pages.parent / "cache"))
     monkeypatch.setattr(book, "atlas", lambda: SOME_ROWS)
     code, out = _run(capsys, "derive", "--book", "--out", str(tmp_path / "book"))
     assert code == 0 and out.count("CONFIRMED") + out.count("PROVED") == len(CHAPTERS) + len(

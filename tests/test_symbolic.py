@@ -334,7 +334,14 @@ NASTY = [
 ]
 
 
-@pytest.mark.parametrize("formula, parameters", NASTY, ids=[n[0] for n in NASTY])
+def some(cases, ids):
+    """Every third case always, all of them with --full."""
+    marks = [() if k % 3 == 0 else pytest.mark.full for k in range(len(cases))]
+    rows = zip(cases, marks, ids, strict=True)
+    return [pytest.param(*case, marks=mark, id=name) for case, mark, name in rows]
+
+
+@pytest.mark.parametrize("formula, parameters", some(NASTY, [n[0] for n in NASTY]))
 def test_a_nasty_formula_is_derived_in_bounded_time_with_exact_gradients(formula, parameters):
     started = time.process_time()
     prior = sc.SymbolicPrior(formula, **parameters)
@@ -425,7 +432,8 @@ WELLS = [
 
 
 @pytest.mark.parametrize(
-    "formula, support, parameters, well", WELLS, ids=[f"{w[0]} {i}" for i, w in enumerate(WELLS)]
+    "formula, support, parameters, well",
+    some(WELLS, [f"{w[0]} {i}" for i, w in enumerate(WELLS)]),
 )
 def test_a_narrow_well_far_from_zero_is_found(formula, support, parameters, well):
     prior = sc.SymbolicPrior(formula, support=support, **parameters)
