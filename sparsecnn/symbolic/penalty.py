@@ -235,29 +235,6 @@ class Penalty:
         return result
 
 
-def function_of(expression, parameters, values):
-    """An expression of ``Z`` with kinks as a function of arrays, its own value at every joint."""
-    pieces = Penalty(expression, tuple(parameters))
-    curves, joints = pieces._numbers(_key(values), 1.0)
-    own = []
-    for end, _ in joints:
-        point = {**values, "z": end}
-        own.append((end, _real(number(_resolved(expression, point), point))))
-
-    def evaluate(x):
-        x = np.asarray(x, dtype=np.float64)
-        result = np.full(x.shape, np.nan)
-        for curve in curves:
-            inside = (x > curve.low) & (x < curve.high)
-            if inside.any():
-                result[inside] = curve.value(x[inside])
-        for end, value in own:
-            result[x == end] = value
-        return result
-
-    return evaluate
-
-
 def _key(values):
     return tuple((name, float(value)) for name, value in values.items())
 
