@@ -7,12 +7,15 @@ unbounded below (Farkas), so one linear program tells whether a model with negat
 from __future__ import annotations
 
 import dataclasses
+import functools
 
 import numpy as np
 
 #: largest constraint matrix (numbers) for which the full linear program is attempted
 _LP_NUMBERS = 8_000_000
 _KEPT = 4
+#: rates below this share of the largest are met by correcting a dual point, not by scaling it
+_LITTLE_ROOM = 1e-2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,17 +27,21 @@ class DualPoint:
     signal : array, shape (1, *signal_shape)
     codes : array, shape (1, *code_shape)
     status : {"interior", "boundary", "empty", "unknown"}
-        Strictly feasible; feasible without a known interior; no feasible point exists (the energy
-        is unbounded below); not determined (the program would be too large).
+        Strictly feasible (but for atoms without a penalty, which leave no room); feasible without a
+        known interior; no feasible point exists (the energy is unbounded below); not determined
+        (the program would be too large).
     multiples : (float, float)
         Which multiples of the point serve as well: all from 0 to 1 if zero is feasible, every
         positive one if the set is a cone.
+    narrow : NarrowAtoms or None
+        Atoms whose rates leave the dual hardly any room.
     """
 
     signal: np.ndarray
     codes: np.ndarray
     status: str
     multiples: tuple[float, float] = (1.0, 1.0)
+    narrow: NarrowAtoms | None = None
 
     def in_units(self, s):
         """The same point for signals measured in units of ``s``."""
@@ -57,11 +64,73 @@ class DualPoint:
         )
 
 
+@dataclasses.dataclass(frozen=True)
+class NarrowAtoms:
+    """Atoms that a dual point has to be (nearly) orthogonal to, because their rates are tiny.
+
+    Scaling the residual into their constraints would leave nothing of it: it is corrected instead.
+
+    Attributes
+    ----------
+    fixed, tight : array of int
+        Places among the flattened codes: without room on either side; with little room.
+    atoms : array, shape (n_fixed + n_tight, n_pixels)
+        Those atoms, fixed ones first.
+    """
+
+    fixed: np.ndarray
+    tight: np.ndarray
+    atoms: np.ndarray
+
+    def corrected(self, residual, mask, low, high):
+        """The nearest signals that are orthogonal to the fixed atoms and respect the tight ones.
+
+        Parameters
+        ----------
+        residual : array, shape (n_samples, *signal_shape)
+        mask : bool array, shape of ``residual``, or None
+            Signals stay zero where it is False.
+        low, high : array, shape (1, *code_shape)
+            Bounds of the dual.
+        """
+        flat = residual.reshape(len(residual), -1)
+        low, high = (b.reshape(-1)[self.tight] for b in (low, high))
+        if mask is None:
+            return self._corrected(flat, self._factors, low, high).reshape(residual.shape)
+        patterns, which = np.unique(mask.reshape(len(flat), -1), axis=0, return_inverse=True)
+        result = np.empty_like(flat)
+        for k, observed in enumerate(patterns):
+            here = which.reshape(-1) == k
+            factors = _factors(self.atoms * observed, len(self.fixed))
+            result[here] = self._corrected(flat[here], factors, low, high)
+        return result.reshape(residual.shape)
+
+    @functools.cached_property
+    def _factors(self):
+        return _factors(self.atoms, len(self.fixed))
+
+    @staticmethod
+    def _corrected(flat, factors, low, high):
+        basis, tight, inverse = factors
+        flat = flat - (flat @ basis) @ basis.T
+        along = flat @ tight.T
+        return flat - (along - np.clip(along, low, high)) @ inverse.T
+
+
+def _factors(atoms, n_fixed):
+    """A basis of the fixed atoms, the rest of the tight ones, and its pseudo-inverse."""
+    u, sizes, _ = np.linalg.svd(atoms[:n_fixed].T, full_matrices=False)
+    cutoff = 1e-12 * sizes.max(initial=0.0)
+    basis = u[:, sizes > cutoff]
+    tight = atoms[n_fixed:] - (atoms[n_fixed:] @ basis) @ basis.T
+    return basis, tight, np.linalg.pinv(tight, rcond=1e-9)
+
+
 def interior_point(dictionary, prior, observed=None, attained=True, resolution=0.0):
     """Find a point strictly inside ``{u : low <= D^T u <= high}``, zero at unobserved pixels.
 
-    Zero serves whenever all rates are positive and larger than the rounding errors of the data;
-    otherwise a linear program maximises the margin.
+    Zero serves whenever all rates are positive (or 0 on both sides); otherwise a linear program
+    maximises the distance to the constraints.
 
     Parameters
     ----------
@@ -84,30 +153,31 @@ def interior_point(dictionary, prior, observed=None, attained=True, resolution=0
     """
     shape = dictionary.code_shape
     zero = DualPoint(np.zeros((1, *dictionary.signal_shape)), np.zeros((1, *shape)), "interior")
-    low, high = (
+    bounds = [
         np.broadcast_to(np.asarray(b, dtype=np.float64), (1, *shape))
         for b in prior.dual_domain(zero.codes)
-    )
-    if (low < 0).all() and (high > 0).all():
-        faint_low, faint_high = (np.where(np.abs(b) <= resolution, 0.0, b) for b in (low, high))
-        if (faint_low < 0).all() and (faint_high > 0).all():
-            return zero
-        for directions in _search_spaces(dictionary, observed):
-            point, status = _largest_margin(dictionary, directions, faint_low, faint_high)
-            if status == "interior":
-                return dataclasses.replace(point, multiples=_multiples(faint_low, faint_high))
+    ]
+    low, high = (np.where(np.abs(b) <= resolution, 0.0, b) for b in bounds)
+    narrow = _narrow_atoms(dictionary, prior, low, high)
+    fixed = np.zeros(low.size, dtype=bool)
+    if narrow is not None:
+        zero = dataclasses.replace(zero, narrow=narrow)
+        fixed[narrow.fixed] = True
+    fixed = fixed.reshape(low.shape)
+    if ((low < 0) & (high > 0) | fixed).all():
         return zero
     status, complete = "unknown", False
-    for directions in _search_spaces(dictionary, observed):
-        point, status = _largest_margin(dictionary, directions, low, high)
+    for directions in _search_spaces(dictionary, observed, narrow):
+        point, status = _largest_margin(dictionary, directions, low, high, fixed, bounds)
         if status == "interior":
-            return dataclasses.replace(point, multiples=_multiples(low, high))
+            return dataclasses.replace(point, multiples=_multiples(low, high), narrow=narrow)
         pixels = zero.signal.size if observed is None else int(observed.sum())
         complete = attained and len(directions) == pixels
-    if (low <= 0).all() and (high >= 0).all():
-        return dataclasses.replace(zero, status="boundary")
+    if all((b <= 0).all() if k == 0 else (b >= 0).all() for k, b in enumerate(bounds)):
+        inside = (bounds[0] < 0).all() and (bounds[1] > 0).all()  # though faintly
+        return zero if inside else dataclasses.replace(zero, status="boundary")
     if status == "boundary":
-        return point
+        return dataclasses.replace(point, narrow=narrow)
     return dataclasses.replace(
         zero, status="empty" if status == "empty" and complete else "unknown"
     )
@@ -124,6 +194,29 @@ def remembered_interior_point(dictionary, prior, resolution):
     return known[key]
 
 
+def _narrow_atoms(dictionary, prior, low, high):
+    """The atoms with no room, or (of separable priors) little beside the others; None if none."""
+    norms = dictionary.atom_norms
+    sizes = np.where(norms > 0, norms, 1.0)
+    rates = np.abs(np.stack([low, high])) / sizes  # distances of the constraints from zero
+    widest = rates.max(initial=0.0, where=np.isfinite(rates))
+    nearest = rates.min(axis=0).ravel()
+    fixed = (low.ravel() == 0) & (high.ravel() == 0)
+    tight = (nearest < _LITTLE_ROOM * widest) & ~fixed & (norms.ravel() > 0)
+    tight &= prior.is_separable
+    places = [np.flatnonzero(some) for some in (fixed, tight)]
+    pixels = int(np.prod(dictionary.signal_shape))
+    if len(places[1]) > pixels:
+        places[1] = places[1][:0]
+    count = sum(map(len, places))
+    if not count or pixels * count > _LP_NUMBERS:
+        return None
+    units = np.zeros((count, fixed.size))
+    units[np.arange(count), np.concatenate(places)] = 1.0
+    atoms = dictionary.synthesize(units.reshape(count, *dictionary.code_shape))
+    return NarrowAtoms(*places, atoms.reshape(count, -1))
+
+
 def _multiples(low, high):
     """Multiples that keep an interior point of the box ``[low, high]`` inside it."""
     if (low > 0).any() or (high < 0).any():
@@ -132,41 +225,56 @@ def _multiples(low, high):
     return 0.0, 1.0 if bounds[np.isfinite(bounds)].any() else np.inf
 
 
-def _search_spaces(dictionary, observed):
-    """Bases of signals to search: constant images (shift-invariant, cheap), then every pixel."""
+def _search_spaces(dictionary, observed, narrow):
+    """Bases of signals to search: constant images (shift-invariant, cheap), then every pixel.
+
+    Signals that fixed atoms allow.
+    """
     pixels = int(np.prod(dictionary.signal_shape))
     everything = np.eye(pixels).reshape(pixels, *dictionary.signal_shape)
-    if len(dictionary.signal_shape) == 3 and observed is None:
+    has_fixed = narrow is not None and len(narrow.fixed)
+    if len(dictionary.signal_shape) == 3 and observed is None and not has_fixed:
         channels = dictionary.signal_shape[0]
         constant = np.zeros((channels, *dictionary.signal_shape))
         constant[np.arange(channels), np.arange(channels)] = 1.0
         yield constant
     if pixels * int(np.prod(dictionary.code_shape)) <= _LP_NUMBERS:
-        yield everything if observed is None else everything[observed.ravel()]
+        every = everything if observed is None else everything[observed.ravel()]
+        if has_fixed:
+            flat = every.reshape(len(every), -1)
+            basis = _factors(narrow.atoms * flat.any(axis=0), len(narrow.fixed))[0]
+            every = (flat - (flat @ basis) @ basis.T).reshape(every.shape)
+        yield every
 
 
-def _largest_margin(dictionary, directions, low, high):
-    """Maximise ``t`` with ``low + t w <= D^T u <= high - t w`` over the span of ``directions``."""
+def _largest_margin(dictionary, directions, low, high, fixed, stated):
+    """Maximise the distance ``t`` to ``low <= D^T u <= high`` over the span of ``directions``.
+
+    What is found has to obey the ``stated`` bounds too, of which some were taken for zero.
+    """
     from scipy.optimize import linprog
     from scipy.sparse import csr_array
 
     if len(directions) == 0:
         return None, "empty"  # only u = 0 is left, which the caller tries by itself
     projections = dictionary.analyze(directions).reshape(len(directions), -1).T  # one row per code
-    norms = np.linalg.norm(projections, axis=1)
-    bounds = [(projections, high.ravel()), (-projections, -low.ravel())]
-    rows = np.vstack([a[np.isfinite(b)] for a, b in bounds])
-    limits = np.concatenate([b[np.isfinite(b)] for _, b in bounds])
-    weights = np.concatenate([np.maximum(norms, 1e-3)[np.isfinite(b)] for _, b in bounds])
-    first = np.unique(
-        np.column_stack([rows, weights, limits]).round(14), axis=0, return_index=True
-    )[1]
-    rows, weights, limits = rows[first], weights[first], limits[first]
-    unit = max(float(np.abs(limits).max()), np.finfo(np.float64).tiny) if limits.any() else 1.0
+    norms = dictionary.atom_norms.ravel()
+    sizes = np.where(norms > 0, norms, 1.0)
+    sides = (high.ravel(), 1.0), (low.ravel(), -1.0)
+    kept = [np.isfinite(bound) & ~fixed.ravel() for bound, _ in sides]
+    rows = np.vstack(
+        [sign * projections[k] / sizes[k, None] for (_, sign), k in zip(sides, kept, strict=True)]
+    )
+    limits = np.concatenate(
+        [sign * bound[k] / sizes[k] for (bound, sign), k in zip(sides, kept, strict=True)]
+    )
+    unit = float(np.abs(limits).max(initial=0)) or 1.0  # of a cone any will do
+    table = np.column_stack([rows, limits / unit])
+    table = table[np.unique(table.round(14), axis=0, return_index=True)[1]]
     answer = linprog(
         np.r_[np.zeros(rows.shape[1]), -1.0],
-        A_ub=csr_array(np.column_stack([rows, weights])),
-        b_ub=limits / unit,
+        A_ub=csr_array(np.column_stack([table[:, :-1], np.ones(len(table))])),
+        b_ub=table[:, -1],
         bounds=[(None, None)] * rows.shape[1] + [(None, 1.0)],
         method="highs",
     )
@@ -174,9 +282,10 @@ def _largest_margin(dictionary, directions, low, high):
         return None, "unknown"
     margin, signal = answer.x[-1], np.tensordot(answer.x[:-1] * unit, directions, axes=1)[None]
     point = DualPoint(signal, dictionary.analyze(signal), "interior")
-    inside = (point.codes > low).all() and (point.codes < high).all()
-    if margin > 1e-9 and inside:
+    allowed = ((point.codes >= stated[0]) & (point.codes <= stated[1])) | fixed
+    inside = ((point.codes > low) & (point.codes < high)) | fixed
+    if margin > 1e-9 and (inside & allowed).all():
         return point, "interior"
-    if (point.codes >= low).all() and (point.codes <= high).all():
+    if allowed.all():
         return dataclasses.replace(point, status="boundary"), "boundary"
     return None, "empty" if margin < -1e-9 else "unknown"

@@ -15,6 +15,8 @@ from .validation import InputError, InputTypeError, as_float_array
 
 #: Codes are certified this many numbers at a time, so that memory does not grow with the batch.
 _BLOCK_NUMBERS = 1 << 21
+#: A dual point may miss a constraint by so much of ``||u|| ||d||``: rounding of the projections.
+_DUAL_ROUNDING = 1e-13
 
 
 class Certificate(NamedTuple):
@@ -31,8 +33,8 @@ class Certificate(NamedTuple):
         ``dual_gap / max(|E(z)|, |E(0)|)``, 0 where both are 0 (a prior without mass at 0 is
         measured at its prox of 0 instead).
     fixed_point_residual : array
-        ``L ||z - prox(z - grad / L, 1 / L)|| / ||D^T x||`` (not divided where ``D^T x = 0``): 0
-        exactly at stationary points of the proximal step.
+        ``||N^-1 L (z - prox(z - grad / L, 1 / L))|| / ||N^-1 D^T x||`` with the atoms' norms ``N``
+        (not divided where ``D^T x = 0``): 0 exactly at stationary points of the proximal step.
     """
 
     objective: np.ndarray
@@ -249,16 +251,21 @@ class SparseCodingProblem:
         if stationarity:
             moved = self._relative_move(z, pull)
         if gap:
-            excess = np.maximum(objective - self._dual_value(residual, pull), 0.0)
+            excess = np.maximum(objective - self._dual_value(z, residual, pull), 0.0)
             relative = _relative(excess, objective, self._start_energy())
         return _BlockCertificate(objective, excess, relative, moved, fidelity)
 
     def _relative_move(self, z, pull):
-        """``L ||z - prox(z + pull / L, 1 / L)|| / ||D^T x||``, absolute where ``D^T x = 0``."""
+        """``||L (z - prox(z + pull / L, 1 / L)) / ||d||||``, over ``||D^T x / ||d||||``.
+
+        Divided by the norms of the atoms, so that it is a signal's size that no long atom drowns.
+        """
         lipschitz = self.dictionary.lipschitz
         step = 1.0 / lipschitz if lipschitz > 0 else 1.0
-        moved = np.sqrt(_squares(z - self.prior.prox(z + step * pull, step))) / step
-        reach = np.sqrt(_squares(self.projections()))
+        norms = self.dictionary.atom_norms
+        sizes = np.where(norms > 0, norms, 1.0)
+        moved = np.sqrt(_squares((z - self.prior.prox(z + step * pull, step)) / sizes)) / step
+        reach = np.sqrt(_squares(self.projections() / sizes))
         return np.divide(moved, reach, out=moved, where=reach > 0)
 
     def _start_energy(self):
@@ -300,18 +307,39 @@ class SparseCodingProblem:
         """Rates below this drown in the rounding errors of the data; a power of two."""
         return float(np.ldexp(1e-10, np.frexp(np.abs(self.x).max())[1]))
 
-    def _dual_value(self, residual, pull):
+    def _dual_value(self, codes, residual, pull):
         """Best dual value found on the segment from the interior point to the residual.
 
-        ``-inf`` if none is feasible. ``D(u) = <x, u> - 1/2 ||u||^2 - phi*(D^T u)`` for ``u``
-        supported on the observed pixels.
+        Where rates are tiny, also to the residual corrected for them. ``-inf`` if none is feasible.
+        ``D(u) = <x, u> - 1/2 ||u||^2 - phi*(D^T u)`` for ``u`` supported on the observed pixels.
         """
-        x, start = self.x, self.dual_interior
+        start = self.dual_interior
         if start.status in ("empty", "unknown"):
-            return np.full(len(x), np.nan)
+            return np.full(len(self.x), np.nan)
+        best = self._best_on_segment(start, residual, pull, pull)
+        if start.narrow is not None:
+            low, high = (np.broadcast_to(b, (1, *pull.shape[1:]))
+                         for b in self.prior.dual_domain(pull[:1]))  # fmt: skip
+            signal = start.narrow.corrected(residual, self.mask, low, high)
+            along = self.dictionary.analyze(signal)
+            outside = np.maximum(along - high, low - along).clip(0.0)
+            size = np.sqrt(_squares(signal)).reshape((-1,) + (1,) * (pull.ndim - 1))
+            drowned = outside <= _DUAL_ROUNDING * size * self.dictionary.atom_norms
+            value = self._best_on_segment(start, signal, along, np.where(drowned, 0.0, along))
+            cost = _inner(np.where(drowned, outside, 0.0), 2 * np.abs(codes))
+            best = np.maximum(best, value - cost)
+        return best
+
+    def _best_on_segment(self, start, residual, pull, felt):
+        """Best dual value from ``start`` to a signal with projections ``pull``.
+
+        Only the projections ``felt`` limit how far it may be gone.
+        """
+        x = self.x
         signal, codes = start.of_size(np.sqrt(_squares(x)))
         direction, along = residual - signal, pull - codes
-        limit = self.prior.feasible_fraction(np.zeros_like(pull) + codes, along)
+        outside = np.where(felt == pull, along, 0.0)
+        limit = self.prior.feasible_fraction(np.zeros_like(pull) + codes, outside)
         slope, curvature = _inner(x - signal, direction), _squares(direction)
         best = np.clip(
             np.divide(slope, curvature, out=np.ones_like(slope), where=curvature > 0), 0.0, limit

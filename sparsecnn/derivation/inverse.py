@@ -15,9 +15,12 @@ from ..priors.base import SeparablePrior, check_unit
 from ..validation import InputError
 
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(20)
-_FAR = 1e6
+#: the function is looked at, and its integral known, as far out as it is a number, or to here
+_FURTHEST = 500  # as a power of two
 #: halvings of a panel, panels halved in each round (the nearest first), relative error left
 _HALVINGS, _PANELS, _LEFT = 60, 3000, 1e-13
+#: rounding of ``x - sigma(x)``, relative to ``x``
+_ROUNDING = 8 * np.finfo(float).eps
 
 
 class ActivationPrior(SeparablePrior):
@@ -28,8 +31,13 @@ class ActivationPrior(SeparablePrior):
     function : callable
         Elementwise, nondecreasing.
     name : str
-    convex, sparse, proper, nonnegative : bool
+    convex : bool
+        Whether the function is proved to be nondecreasing and 1-Lipschitz; without a proof no
+        duality gap is claimed.
+    sparse, proper : bool
         What ``explain`` found.
+    unit : float
+        The codes are measured in these units: the prox is ``sigma(unit v) / unit``.
 
     Notes
     -----
@@ -43,7 +51,8 @@ class ActivationPrior(SeparablePrior):
     convex: bool = False
     sparse: bool = False
     proper: bool = False
-    nonnegative: bool = False
+    unit: object = 1.0
+    _any_scale = True
 
     @property
     def is_convex(self):
@@ -57,21 +66,29 @@ class ActivationPrior(SeparablePrior):
     def is_proper(self):
         return self.proper
 
-    @property
+    @functools.cached_property
     def is_nonnegative(self):
-        return self.nonnegative
+        return bool(self._at(np.array([self._reach[0]]))[0] >= 0)
 
     def scaled(self, s):
         """The prior of codes in units of ``s``: its prox is ``sigma(s v) / s``."""
-        check_unit(s)
-        return dataclasses.replace(self, function=lambda x: self._at(s * x) / s)
+        return dataclasses.replace(self, unit=self.unit * check_unit(s))
 
     def _prox(self, xp, v, step):
-        return xp.asarray(self._at(self._input(np.asarray(v, dtype=float), step)), dtype=v.dtype)
+        z = self._at(self._input(self._in_its_unit(v), step)) / self.unit
+        return xp.asarray(z, dtype=v.dtype)
+
+    def _in_its_unit(self, v):
+        with np.errstate(over="ignore"):
+            return np.asarray(v, dtype=float) * self.unit
 
     def _at(self, x):
         with np.errstate(all="ignore"):
             return np.array(self.function(np.asarray(x, dtype=float)), dtype=float)  # ours to keep
+
+    def _residual(self, x):
+        """``x - sigma(x)``, a subgradient of the penalty at ``sigma(x)``."""
+        return x - self._at(x)
 
     def _input(self, v, step):
         """The ``u`` whose image under ``sigma`` is the prox of ``v``."""
@@ -79,36 +96,77 @@ class ActivationPrior(SeparablePrior):
             return v
         if np.any(np.asarray(step) > 1) and not self.convex:
             raise InputError(
-                f"step is {step}; the prior of {self.name} is not convex, so only steps up to 1 "
-                "have one answer. Use a smaller step."
+                f"step is {step}; the prior of {self.name} is not known to be convex, so only "
+                "steps up to 1 have one answer. Use a smaller step."
             )
-        return _increasing_root(lambda u: (1 - step) * self._at(u) + step * u, v)
+        return 0.5 * sum(self._bracket(lambda u: (1 - step) * self._at(u) + step * u, v))
 
     def _partials(self, xp, v, step, z):
-        u = self._input(np.asarray(v, dtype=float), step)
+        u = self._input(self._in_its_unit(v), step)
         h = 1e-5 * np.maximum(1.0, np.abs(u))
         slope = (self._at(u + h) - self._at(u - h)) / (2 * h)
         gain = slope / ((1 - step) * slope + step)
-        return xp.asarray(gain, dtype=v.dtype), {"step": -gain * (u - self._at(u))}
+        of_step = -gain * self._residual(u) / self.unit
+        return xp.asarray(gain, dtype=v.dtype), {"step": xp.asarray(of_step, dtype=v.dtype)}
 
     def _value(self, xp, z):
-        z = np.asarray(z, dtype=float)
-        low, high = _increasing_bracket(self._at, z)
+        z = self._in_its_unit(z)
+        low, high = self._bracket(self._at, z)
         misses = [np.abs(self._at(x) - z) for x in (low, high)]
         x = np.where(misses[0] < misses[1], low, high)  # a plateau holds one of its two sides
         reached = np.minimum(*misses) <= 1e-7 * np.maximum(1.0, np.abs(z))
         value = x * z - self._potential(x) - 0.5 * z**2
-        return xp.asarray(np.where(reached, value, np.inf))
+        return xp.asarray(np.where(reached, value / self.unit / self.unit, np.inf))
 
     # -- the dual side: x - sigma(x) is a subgradient at sigma(x) ------------------------------
     def _conjugate(self, xp, v):
-        x = _increasing_root(lambda u: u - self._at(u), np.asarray(v, dtype=float), reach=1e3)
-        return xp.asarray(self._potential(x) - 0.5 * self._at(x) ** 2)
+        # a convex function lies below the larger of its values on both sides
+        both = [self._potential(x) - 0.5 * self._at(x) ** 2
+                for x in self._bracket(self._residual, self._in_its_unit(v))]  # fmt: skip
+        return xp.asarray(np.maximum(*both) / self.unit / self.unit)
 
     def _domain(self):
-        ends = np.array([-_FAR, _FAR])
-        low, high = ends - self._at(ends)
-        return (low if low > -1e3 else -np.inf), (high if high < 1e3 else np.inf)
+        """What subgradients are met as far out as they can be told from rounding."""
+        low, high = self._reach
+        ends = []
+        for sign, reach in ((-1, -low), (1, high)):
+            x = sign * 2.0 ** np.arange(-60.0, np.log2(reach) + 1)
+            ends.append(sign * np.max(sign * self._residual(x) - _ROUNDING * np.abs(x)))
+        return min(ends[0], 0.0) / self.unit, max(ends[1], 0.0) / self.unit
+
+    @functools.cached_property
+    def _reach(self):
+        """How far out on both sides the function is a finite number: powers of two."""
+        ends = []
+        for sign in (-1, 1):
+            x = sign * 2.0 ** np.arange(_FURTHEST + 1)
+            good = np.isfinite(self._at(x))
+            ends.append(x[np.argmin(good) - 1 if not good.all() else -1])
+        return tuple(ends)
+
+    def _bracket(self, function, target):
+        """Neighbouring ``low < high`` with ``function(low) < target <= function(high)``."""
+        target = np.asarray(target, dtype=float)
+        (least, most), ends = self._reach, []
+        for sign, end in ((-1, least), (1, most)):
+            at = np.full(target.shape, sign * 2.0**-60)
+            for _ in range(_FURTHEST + 60):
+                short = (sign * (function(at) - target) < 0) & (at != end)
+                if not short.any():
+                    break
+                at = np.where(short, sign * np.minimum(2 * np.abs(at), abs(end)), at)
+            ends.append(at)
+        low, high = ends
+        for k in range(240):
+            middle = 0.5 * (low + high)
+            if k % 2:  # many scales: halve the exponents
+                size = np.sqrt(np.abs(low)) * np.sqrt(np.abs(high))
+                middle = np.where(low * high > 0, np.sign(high) * size, middle)
+            below = function(middle) < target
+            low, high = np.where(below, middle, low), np.where(below, high, middle)
+            if (high - low <= 4e-16 * np.maximum(np.abs(low), np.abs(high))).all():
+                break
+        return low, high
 
     def _potential(self, x):
         """``int_0^x sigma``: whole panels, and the part of the one that holds ``x``."""
@@ -120,15 +178,17 @@ class ActivationPrior(SeparablePrior):
 
     @functools.cached_property
     def _panels(self):
-        """Edges from ``-_FAR`` to ``_FAR``, narrow at jumps and kinks, and ``int_0^edge sigma``."""
-        half = np.concatenate([np.arange(0, 60, 0.5), np.geomspace(60, _FAR, 45)])
-        right = self._halved(half)
-        left = self._halved(-half)
-        sums = [np.append(0, np.cumsum(self._integral(e[:-1], e[1:]))) for e in (right, left)]
-        return (
-            np.concatenate([left[:0:-1], right]),
-            np.concatenate([sums[1][:0:-1], sums[0]]),
-        )
+        """Edges as far as the function reaches, narrow at jumps and kinks, ``int_0^edge sigma``."""
+        sides = []
+        for sign, reach in zip((-1, 1), self._reach, strict=True):
+            near = np.concatenate([np.arange(0, 60, 0.5), np.geomspace(60, 2.0**20, 45)])
+            half = np.concatenate([near, 2.0 ** np.arange(21, _FURTHEST + 1)])
+            edges = self._halved(sign * np.append(half[half < abs(reach)], abs(reach)))
+            with np.errstate(over="ignore"):
+                parts = self._integral(edges[:-1], edges[1:])
+            sides.append((edges, np.append(0, np.cumsum(parts))))
+        return tuple(np.concatenate([left[:0:-1], right]) for left, right in
+                     zip(*sides, strict=True))  # fmt: skip
 
     def _halved(self, edges):
         """The edges, going away from zero, and those of the halves where one panel is not enough.
@@ -159,26 +219,3 @@ class ActivationPrior(SeparablePrior):
         half = 0.5 * (high - low)
         nodes = (0.5 * (low + high))[..., None] + half[..., None] * _NODES
         return half * (self._at(nodes) @ _WEIGHTS)
-
-
-def _increasing_root(function, target, reach=_FAR):
-    """Solve ``function(u) = target`` for a nondecreasing function, by bisection."""
-    low, high = _increasing_bracket(function, target, reach)
-    return 0.5 * (low + high)
-
-
-def _increasing_bracket(function, target, reach=_FAR):
-    """Neighbouring ``low < high`` with ``function(low) < target <= function(high)``."""
-    target = np.asarray(target, dtype=float)
-    low, high = np.full(target.shape, -1.0), np.full(target.shape, 1.0)
-    for _ in range(20):
-        short = (function(high) < target) & (high < reach)
-        high = np.where(short, 2 * high, high)
-    for _ in range(20):
-        short = (function(low) > target) & (low > -reach)
-        low = np.where(short, 2 * low, low)
-    for _ in range(90):
-        middle = 0.5 * (low + high)
-        below = function(middle) < target
-        low, high = np.where(below, middle, low), np.where(below, high, middle)
-    return low, high

@@ -295,10 +295,9 @@ def _prior_of(subject, samples, facts):
     prior = ActivationPrior(
         subject.function,
         subject.name,
-        convex=facts["convex"],
+        convex=all(_proved(subject, claim) is not None for claim in ("monotone", "lipschitz")),
         sparse=facts["sparse"],
         proper=facts["proper"],
-        nonnegative=bool(samples.y[0] >= 0),
     )
     mean = known.posterior_mean if not known.penalty else ""
     text = "phi(sigma(x)) = x sigma(x) - int_0^x sigma - sigma(x)^2/2"

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import functools
 
+import numpy as np
+
 from ..engine import ConvGeometry, engine_for
 from ..validation import InputError, as_float_array, as_generator, as_integer, as_pair
 from . import filter_bank, transforms
@@ -59,6 +61,9 @@ class ConvDictionary:
     gram_deviation : float
         Spectral norm of ``D^T D - I``; exact when codes or pixels number at most 2,000 or on a
         periodic grid that the stride divides, otherwise to a relative 1e-6 (Lanczos).
+    atom_norms : array, shape (1, *code_shape)
+        Euclidean norm of the atom of every coefficient (a filter cut by the border is shorter),
+        float64.
 
     Examples
     --------
@@ -219,6 +224,15 @@ class ConvDictionary:
     @functools.cached_property
     def lipschitz(self):
         return filter_bank.largest_eigenvalue_bound(self.filters, self.geometry)
+
+    @functools.cached_property
+    def normalised(self):
+        """The same kind of dictionary with its atoms divided by their norms, in float64."""
+        return self.with_atoms(unit_rows(self.atoms.astype(np.float64)))
+
+    @functools.cached_property
+    def atom_norms(self):
+        return filter_bank.atom_norms(self)
 
     @functools.cached_property
     def _gram_entries(self):

@@ -32,6 +32,8 @@ class Dictionary:
         Measured: every entry of ``D^T D - I`` is rounding error.
     gram_deviation : float
         Spectral norm of ``D^T D - I``.
+    atom_norms : array, shape (1, *code_shape)
+        Euclidean norm of the atom of every coefficient, float64.
 
     Raises
     ------
@@ -162,6 +164,15 @@ class Dictionary:
         return float(max(np.abs(self._squared_singular_values - 1).max(), kernel))
 
     @functools.cached_property
+    def normalised(self):
+        """The same kind of dictionary with its atoms divided by their norms, in float64."""
+        return self.with_atoms(unit_rows(self.atoms.astype(np.float64)))
+
+    @functools.cached_property
+    def atom_norms(self):
+        return row_norms(self.atoms.astype(np.float64))[None]
+
+    @functools.cached_property
     def gram(self):
         """array, shape (n_atoms, n_atoms): ``D^T D`` in float64."""
         atoms = self.atoms.astype(np.float64)
@@ -169,9 +180,8 @@ class Dictionary:
 
     @functools.cached_property
     def mutual_coherence(self):
-        norms = np.sqrt(np.diag(self.gram))
-        with np.errstate(divide="ignore", invalid="ignore"):
-            cosine = np.nan_to_num(np.abs(self.gram) / np.outer(norms, norms))
+        directions = unit_rows(self.atoms.astype(np.float64))
+        cosine = np.abs(directions @ directions.T)
         np.fill_diagonal(cosine, 0.0)
         return float(min(cosine.max(), 1.0))
 
@@ -221,9 +231,21 @@ def check_atom_scale(atoms, name):
 
 def unit_rows(atoms):
     """Atoms divided by their Euclidean norms (zero atoms stay zero)."""
-    flat = atoms.reshape(len(atoms), -1)
-    norms = np.linalg.norm(flat, axis=1)
-    return atoms / np.where(norms > 0, norms, 1.0).reshape((-1,) + (1,) * (atoms.ndim - 1))
+    scaled = in_own_units(atoms)[0]
+    norms = np.linalg.norm(scaled.reshape(len(atoms), -1), axis=1)
+    return scaled / np.where(norms > 0, norms, 1.0).reshape((-1,) + (1,) * (atoms.ndim - 1))
+
+
+def row_norms(atoms):
+    """Euclidean norm of each atom, although its squares may leave the float range."""
+    scaled, exponents = in_own_units(atoms)
+    return np.ldexp(np.linalg.norm(scaled.reshape(len(atoms), -1), axis=1), exponents)
+
+
+def in_own_units(atoms):
+    """``(atoms / 2**exponents, exponents)``: peaks of order one, so that no square is lost."""
+    exponents = np.frexp(np.abs(atoms).reshape(len(atoms), -1).max(axis=1))[1]
+    return np.ldexp(atoms, -exponents.reshape((-1,) + (1,) * (atoms.ndim - 1))), exponents
 
 
 def as_image_batch(images, name="images"):

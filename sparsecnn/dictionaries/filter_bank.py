@@ -13,6 +13,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy.sparse.linalg import LinearOperator, eigsh
 
+from .dense import in_own_units
+
 #: up to this many pixels or codes the spectrum is computed from an explicit matrix
 DENSE_LIMIT = 2000
 
@@ -114,6 +116,20 @@ def _lanczos_top(dictionary, sign):
     return float(eigsh(operator, k=1, which="LA", tol=1e-7, v0=start, return_eigenvectors=False)[0])
 
 
+def atom_norms(dictionary):
+    """Euclidean norm of every shifted filter, shape (1, *code_shape)."""
+    filters, exponents = in_own_units(dictionary.filters.astype(np.float64))
+    twin = dictionary.with_atoms(filters)
+    if dictionary.geometry.circular:  # all copies are alike, but a long filter meets itself
+        first = np.zeros((len(filters), *twin.code_shape))
+        first[np.arange(len(filters)), np.arange(len(filters)), 0, 0] = 1.0
+        squares = (twin.synthesize(first) ** 2).sum(axis=(1, 2, 3))[None, :, None, None]
+    else:
+        squares = twin.with_atoms(filters**2).analyze(np.ones((1, *twin.signal_shape)))
+    norms = np.ldexp(np.sqrt(np.maximum(squares, 0.0)), exponents[:, None, None])
+    return np.broadcast_to(norms, (1, *twin.code_shape))
+
+
 # -- entries --------------------------------------------------------------------------------
 class _Overlap(NamedTuple):
     """How two copies meet along one axis: pieces (start in each, length), and their cuts."""
@@ -127,7 +143,8 @@ class _Overlap(NamedTuple):
 
 def gram_extremes(filters, geometry):
     """Coherence and largest deviation from the identity over every pair of copies that occurs."""
-    filters = filters.astype(np.float64)
+    filters, exponents = in_own_units(filters.astype(np.float64))
+    sizes = exponents[:, None] + exponents
     vertical, horizontal = (_overlaps(geometry, axis) for axis in (0, 1))
     norms = _norms_by_cut(filters, vertical, horizontal)
     coherence = deviation = 0.0
@@ -136,7 +153,7 @@ def gram_extremes(filters, geometry):
             continue  # the mirror image of a pair already seen
         block = _gram_block(filters, y.pieces, x.pieces)
         target = np.eye(len(filters)) if y.same_position and x.same_position else 0.0
-        deviation = max(deviation, np.abs(block - target).max())
+        deviation = max(deviation, np.abs(np.ldexp(block, sizes) - target).max())
         first, second = norms[y.first_cut, x.first_cut], norms[y.second_cut, x.second_cut]
         with np.errstate(divide="ignore", invalid="ignore"):
             cosine = np.nan_to_num(np.abs(block) / np.outer(first, second), posinf=0.0)

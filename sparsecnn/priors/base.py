@@ -8,13 +8,17 @@ over coefficients. It knows nothing of dictionaries, problems or solvers.
 from __future__ import annotations
 
 import dataclasses
-import math
+import functools
 import numbers
+from typing import NamedTuple
 
 import array_api_compat
 import numpy as np
 
 from ..validation import InputError, InputTypeError
+
+#: what stands for an infinite step, and what share of an input counts then as nothing left
+_ENDLESS, _NOTHING = 2.0**600, 2.0**-60
 
 
 def float_codes(codes, name="codes"):
@@ -79,6 +83,9 @@ class Prior:
     _positive: tuple[str, ...] = ()
     #: exponent e of each parameter in ``scaled``: parameter * s**e
     _scaling: dict[str, float] = {}
+    #: whether every formula is right at any scale, because it squares and divides nothing that may
+    #: leave the float range; the prox and derivatives of the others change to a unit of their own
+    _any_scale = False
 
     # -- parameters --------------------------------------------------------------------------
     def __init_subclass__(cls, **kwargs):
@@ -154,7 +161,10 @@ class Prior:
 
     def _aligned(self, xp, codes):
         """The parameters, reshaped so that they broadcast from the first axis after the batch."""
-        return [_align(xp, name, value, codes) for name, value in self.parameters.items()]
+        return [
+            _align(xp, name, value, codes, name in self._positive)
+            for name, value in self.parameters.items()
+        ]
 
     def __repr__(self):
         inside = ", ".join(
@@ -185,16 +195,17 @@ class Prior:
             Solving the problem ``(x / s, scaled prior)`` gives the codes divided by ``s``.
         """
         check_unit(s)
-        largest = np.finfo(np.float64).max
         changed = {}
         for name, value in self.parameters.items():
-            with np.errstate(over="ignore", under="ignore"):
-                for factor in _power_factors(s, self._scaling[name]):
-                    value = np.clip(value * factor, -largest, largest)
+            value = times_power(value, s, self._exponent(name))
             if name in self._positive:
                 value = np.maximum(value, np.finfo(np.float64).tiny)
             changed[name] = value
         return dataclasses.replace(self, **changed)
+
+    def _exponent(self, name):
+        """The power of ``s`` that ``scaled(s)`` multiplies a parameter by."""
+        return self._scaling[name]
 
     # -- the contract ------------------------------------------------------------------------
     def value(self, codes):
@@ -288,32 +299,126 @@ class SeparablePrior(Prior):
         xp, z = float_codes(codes)
         if z.dtype == xp.float32:
             z = xp.astype(z, xp.float64)
-        elementwise = self._value(xp, z, *self._aligned(xp, z))
+        with np.errstate(over="ignore"):  # infinite where it leaves the float range
+            elementwise = self._value(xp, z, *self._aligned(xp, z))
         outside = self._outside(xp, z)
         if outside is not None:
             elementwise = xp.where(outside, xp.inf, elementwise)
-        return _sum_per_sample(xp, elementwise, self)
+        with np.errstate(over="ignore"):
+            return _sum_per_sample(xp, elementwise, self)
 
     def prox(self, v, step=1.0, out=None):
         xp, v = float_codes(v, "v")
         step = checked_step(step)
+        if np.isinf(np.max(np.asarray(step))):
+            return delivered(self._limit(xp, v, step), out)
+        if not isinstance(step, float):
+            step = xp.astype(step, v.dtype)
+        result = xp.empty_like(v)
         with np.errstate(over="ignore", invalid="ignore"):  # beyond the range: inf, the limit
-            result = self._prox(xp, v, step, *self._aligned(xp, v))
+            for part in self._parts(xp, v, step):
+                z = self._prox(xp, part.v, part.step, *part.parameters)
+                if part.where is None:
+                    result = z
+                else:
+                    result[part.where] = times_two_to(z, part.exponent)
         return delivered(result, out)
+
+    def _limit(self, xp, v, step):
+        """The prox where some steps are infinite: of steps so large that nothing else is left."""
+        wide, endless = xp.astype(v, xp.float64), xp.isinf(xp.asarray(step))
+        z = self.prox(wide, np.minimum(np.asarray(step), _ENDLESS))
+        z = xp.where(endless & (xp.abs(z) <= _NOTHING * xp.abs(wide)), 0.0, z)
+        far = endless & (xp.abs(z) > (1 + xp.abs(wide)) * _ENDLESS**0.4)
+        with np.errstate(over="ignore"):
+            return xp.astype(xp.where(far, xp.where(z > 0, xp.inf, -xp.inf), z), v.dtype)
 
     def prox_vjp(self, v, step, grad):
         xp, v = float_codes(v, "v")
         step = single_step(step)
-        params = self._aligned(xp, v)
+        slope, partials = xp.empty_like(v), {}
         with np.errstate(over="ignore", invalid="ignore"):
-            z = self._prox(xp, v, step, *params)
-        slope, partials = self._partials(xp, v, step, z, *params)
-        gradients = {
-            name: _reduce_like(xp, grad * partials[name], value)
-            for name, value in self.parameters.items()
-        }
+            for part in self._parts(xp, v, step):
+                z = self._prox(xp, part.v, part.step, *part.parameters)
+                found = self._partials(xp, part.v, part.step, z, *part.parameters)
+                if part.where is None:
+                    slope, partials = found
+                    break
+                slope[part.where] = found[0]
+                for name, value in self._in_given_units(xp, part, found[1]).items():
+                    partials.setdefault(name, xp.empty_like(v))[part.where] = value
+            gradients = {
+                name: _reduce_like(xp, grad * partials[name], value)
+                for name, value in self.parameters.items()
+            }
         gradients["step"] = xp.sum(grad * partials["step"])
         return grad * slope, gradients
+
+    # -- units ---------------------------------------------------------------------------------
+    def _parts(self, xp, v, step):
+        """The entries of ``v`` as ``_Part``s whose numbers have comfortable sizes."""
+        bits = 200 if v.dtype == xp.float64 else 30
+        if self._any_scale or not v.size or self._is_comfortable(xp, v, 2.0 ** (bits // 2)):
+            yield _Part(None, 0, v, step, self._aligned(xp, v))
+            return
+        size = xp.where(xp.isfinite(v), xp.abs(v), 0.0)
+        for name, length in self._lengths.items():
+            size = xp.maximum(size, xp.asarray(_align(xp, name, length, v), dtype=v.dtype))
+        groups = xp.round(xp.log2(xp.where(size > 0, size, 1.0)) / bits)
+        step = step if isinstance(step, float) else xp.broadcast_to(step, v.shape)
+        for group in np.unique(np.asarray(groups)):
+            where, exponent = groups == group, int(group) * bits
+            parameters = [self._part_of(xp, name, where, exponent, v) for name in self.parameters]
+            here = step if isinstance(step, float) else step[where]
+            yield _Part(where, exponent, times_two_to(v[where], -exponent), here, parameters)
+
+    def _is_comfortable(self, xp, v, far):
+        """Whether the sizes of ``v`` and of the parameters lie between ``1 / far`` and ``far``."""
+        lengths = self._lengths.values()
+        if any(np.max(length) > far for length in lengths):
+            return False
+        if not any(np.min(length) > 1 / far for length in lengths):
+            small = xp.abs(v)
+            if float(xp.min(xp.where(small > 0, small, 1.0))) < 1 / far:
+                return False
+        return float(xp.max(xp.abs(v))) <= far  # not if there is an infinity or a nan
+
+    @functools.cached_property
+    def _lengths(self):
+        """Every parameter with a unit as a length: ``p`` with ``p s^e`` gives ``|p|^(-1/e)``."""
+        found = {}
+        for name, value in self.parameters.items():
+            exponent = np.asarray(self._exponent(name), dtype=float)
+            root = -1 / np.where(exponent == 0, -1.0, exponent)
+            with np.errstate(over="ignore", divide="ignore"):
+                length = np.where(exponent == 0, 0.0, np.abs(value) ** root)
+            found[name] = np.where(np.isfinite(length), length, 0.0)
+        return {name: length for name, length in found.items() if length.any()}
+
+    def _part_of(self, xp, name, where, exponent, v):
+        """A parameter in units of ``2**exponent``, one value for each entry in ``where``."""
+        shape = np.empty(v.shape, dtype=np.uint8)
+
+        def spread(value):
+            value = np.asarray(value, dtype=float)
+            return np.broadcast_to(left_aligned(name, value, v), shape.shape)[np.asarray(where)]
+
+        value = times_power(
+            spread(self.parameters[name]), 2.0**exponent, spread(self._exponent(name))
+        )
+        limits = np.finfo(np.float64 if v.dtype == xp.float64 else np.float32)
+        value = np.clip(value, limits.tiny if name in self._positive else -limits.max, limits.max)
+        return xp.asarray(value, dtype=v.dtype, device=array_api_compat.device(v))
+
+    def _in_given_units(self, xp, part, partials):
+        """``dz / d parameter`` in the codes' own units, from those of a part."""
+        found = {"step": times_two_to(partials["step"], part.exponent)}
+        for name in self.parameters:
+            power = np.asarray(part.exponent * (1 + np.asarray(self._exponent(name), dtype=float)))
+            power = np.broadcast_to(left_aligned(name, power, part.where), part.where.shape)
+            half = xp.asarray(np.exp2(0.5 * power[np.asarray(part.where)]), dtype=part.v.dtype)
+            found[name] = partials[name] * half * half  # the whole power may leave the float range
+        return found
 
     def conjugate(self, v):
         xp, v = float_codes(v, "v")
@@ -374,25 +479,36 @@ class SeparablePrior(Prior):
 
 
 # -- alignment ------------------------------------------------------------------------------
-def _align(xp, name, value, codes):
-    largest = float(xp.finfo(codes.dtype).max)  # a float64 parameter may exceed float32 codes
-    if not isinstance(value, np.ndarray):
-        return min(max(value, -largest), largest)
-    value = np.clip(value, -largest, largest)
-    if _is_one_sample(value.shape, codes.shape):
-        shape = value.shape
-    else:
-        free = codes.ndim - 1 - value.ndim
-        if free < 0 or tuple(codes.shape[1 : 1 + value.ndim]) != value.shape:
-            raise InputError(
-                f"{name} has shape {value.shape} but the codes have shape {tuple(codes.shape)}, "
-                f"batch first; expected a number, ({codes.shape[1] if codes.ndim > 1 else 1},) "
-                "for one per atom, or the full shape of one sample."
-            )
-        shape = value.shape + (1,) * free
-    return xp.asarray(
-        value.reshape(shape), dtype=codes.dtype, device=array_api_compat.device(codes)
-    )
+class _Part(NamedTuple):
+    """Entries that a formula takes at once: which (None for all), in units of ``2**exponent``."""
+
+    where: object
+    exponent: int
+    v: object
+    step: object
+    parameters: list
+
+
+def _align(xp, name, value, codes, positive=False):
+    """A parameter as an array that broadcasts against the codes, within their float range."""
+    limits = xp.finfo(codes.dtype)  # a float64 parameter may exceed float32 codes
+    value = np.clip(value, limits.smallest_normal if positive else -limits.max, limits.max)
+    value = left_aligned(name, value, codes)
+    return xp.asarray(value, dtype=codes.dtype, device=array_api_compat.device(codes))
+
+
+def left_aligned(name, value, codes):
+    """``value`` with trailing axes, so that it broadcasts from the first axis after the batch."""
+    if not value.ndim or _is_one_sample(value.shape, codes.shape):
+        return value
+    free = codes.ndim - 1 - value.ndim
+    if free < 0 or tuple(codes.shape[1 : 1 + value.ndim]) != value.shape:
+        raise InputError(
+            f"{name} has shape {value.shape} but the codes have shape {tuple(codes.shape)}, "
+            f"batch first; expected a number, ({codes.shape[1] if codes.ndim > 1 else 1},) "
+            "for one per atom, or the full shape of one sample."
+        )
+    return value.reshape(value.shape + (1,) * free)
 
 
 def _sum_per_sample(xp, elementwise, prior):
@@ -414,17 +530,33 @@ def _reduce_like(xp, array, parameter):
     return xp.sum(array, axis=(0, *trailing))
 
 
-def _power_factors(s, exponent):
-    """``s**exponent`` as factors that neither overflow nor underflow on their own."""
-    whole = math.trunc(exponent)
-    factors = [s if whole > 0 else 1.0 / s] * abs(whole)
-    return factors + ([s ** (exponent - whole)] if exponent != whole else [])
+def times_power(value, s, exponent):
+    """``value * s**exponent``, clipped to the float range; exact where the factor is exact.
+
+    Positive values stay positive.
+    """
+    limits = np.finfo(np.float64)
+    mantissa, twos = np.frexp(s)
+    power = twos * np.asarray(exponent, dtype=float)
+    whole = np.floor(power)
+    with np.errstate(over="ignore", under="ignore"):
+        scaled = value * mantissa**exponent * np.exp2(power - whole)
+        scaled = np.clip(np.ldexp(scaled, whole.astype(int)), -limits.max, limits.max)
+    scaled = np.where(np.asarray(value) > 0, np.maximum(scaled, limits.tiny), scaled)
+    return scaled if scaled.ndim else float(scaled)
 
 
-def check_unit(s):
-    """Refuse a unit that is no positive number."""
-    if not (np.isfinite(s) and s > 0):
-        raise InputError(f"s is {s}; expected a positive number, the unit of the codes.")
+def times_two_to(array, exponent):
+    """``array * 2**exponent`` for an even exponent whose power may leave the array's range."""
+    half = 2.0 ** (exponent // 2)
+    return array * half * half
+
+
+def check_unit(s, name="s"):
+    """A unit as a float; refused unless it is a positive number."""
+    if isinstance(s, bool) or not isinstance(s, numbers.Real) or not (np.isfinite(s) and s > 0):
+        raise InputError(f"{name} is {s!r}; expected a positive number, the unit of the codes.")
+    return float(s)
 
 
 def check_same_shape(prior, first, second):

@@ -38,6 +38,7 @@ class Laplace(SeparablePrior):
 
     lam: float
     is_homogeneous = True
+    _any_scale = True
     formula = "lam*abs(z)"
     _scaling = {"lam": -1}
 
@@ -90,6 +91,7 @@ class Exponential(SeparablePrior):
     lam: float
     is_nonnegative = True
     is_homogeneous = True
+    _any_scale = True
     formula = "lam*z"
     support = "nonnegative"
     _signed = ("lam",)
@@ -132,6 +134,7 @@ class AsymmetricLaplace(SeparablePrior):
     lam_minus: float
     lam_plus: float
     is_homogeneous = True
+    _any_scale = True
     formula = "Piecewise((-lam_minus*z, z < 0), (lam_plus*z, True))"
     _signed = ("lam_minus", "lam_plus")
     _scaling = {"lam_minus": -1, "lam_plus": -1}
@@ -186,6 +189,7 @@ class NonNegative(SeparablePrior):
     is_nonnegative = True
     is_proper = False
     is_homogeneous = True
+    _any_scale = True
     formula = "0"
     support = "nonnegative"
 
@@ -218,6 +222,7 @@ class Gaussian(SeparablePrior):
 
     alpha: float
     is_sparse = False
+    _any_scale = True
     formula = "alpha*z**2/2"
     _scaling = {"alpha": 0}
 
@@ -227,7 +232,7 @@ class Gaussian(SeparablePrior):
         return bool(np.all(self.alpha > 0))
 
     def _value(self, xp, z, alpha):
-        return 0.5 * alpha * z**2
+        return 0.5 * (alpha * z) * z
 
     def _prox(self, xp, v, step, alpha):
         return v / (1 + step * alpha)
@@ -299,6 +304,7 @@ class ElasticNet(SeparablePrior):
     lam: float
     alpha: float
     nonnegative: bool = False
+    _any_scale = True
     formula = "lam*abs(z) + alpha*z**2/2"
     _scaling = {"lam": -1, "alpha": 0}
 
@@ -323,7 +329,7 @@ class ElasticNet(SeparablePrior):
         return self.is_nonnegative or bool(np.any(np.asarray(self.lam) > 0))
 
     def _value(self, xp, z, lam, alpha):
-        return lam * xp.abs(z) + 0.5 * alpha * z**2
+        return lam * xp.abs(z) + 0.5 * (alpha * z) * z
 
     def _prox(self, xp, v, step, lam, alpha):
         if self.nonnegative:
@@ -363,6 +369,7 @@ class Uniform(SeparablePrior):
 
     low: float
     high: float
+    _any_scale = True
     formula = "0"
     _signed = ("low", "high")
     _scaling = {"low": -1, "high": -1}
@@ -431,6 +438,7 @@ class TruncatedExponential(SeparablePrior):
     lam: float
     high: float
     is_nonnegative = True
+    _any_scale = True
     formula = "lam*z"
     support = (0, "high")
     _signed = ("lam",)
@@ -488,6 +496,7 @@ class Huber(SeparablePrior):
     lam: float
     delta: float
     is_sparse = False
+    _any_scale = True
     formula = "lam*Piecewise((z**2/(2*delta), abs(z) <= delta), (abs(z) - delta/2, True))"
     _positive = ("delta",)
     _scaling = {"lam": -1, "delta": -1}
@@ -509,10 +518,10 @@ class Huber(SeparablePrior):
         width = delta + step * lam
         inner, sign = xp.abs(v) <= width, xp.sign(v)
         zero = xp.zeros_like(v)
-        d_threshold = xp.where(inner, -delta * v / width**2, -sign)  # in step * lam
+        d_threshold = xp.where(inner, -(delta / width) * (v / width), -sign)  # in step * lam
         return xp.where(inner, zero + delta / width, zero + 1), {
             "lam": step * d_threshold,
-            "delta": xp.where(inner, step * lam * v / width**2, zero),
+            "delta": xp.where(inner, (step * lam / width) * (v / width), zero),
             "step": lam * d_threshold,
         }
 
@@ -572,7 +581,7 @@ class Gamma(SeparablePrior):
 
     def _partials(self, xp, v, step, z, lam, mu):
         # z + step (lam - mu / z) = v
-        slope = z**2 / (z**2 + step * mu)
+        slope = 1 / (1 + step * (mu / z) / z)
         return slope, {
             "lam": -step * slope,
             "mu": step * slope / z,

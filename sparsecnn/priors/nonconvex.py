@@ -71,11 +71,10 @@ class StudentT(_NonConvexPrior):
         return super().scaled(max(s, float(np.max(self.gamma)) * 2.0**-500))
 
     def _value(self, xp, z, c, gamma):
-        ratio = xp.abs(z / gamma)
-        far = ratio > 1e9  # there the 1 is below the last place, and the square may overflow
-        safe = xp.where(far, xp.ones_like(ratio), ratio)
-        tail = 2 * xp.log(xp.where(far, ratio, xp.ones_like(ratio)))
-        return c * xp.where(far, tail, xp.log1p(safe**2))
+        size = xp.abs(z)
+        far = size > 1e9 * gamma  # there the 1 is below the last place, and the square may overflow
+        near = xp.where(far, 0.0, size) / gamma
+        return c * xp.where(far, 2 * _log_one_plus(xp, size, gamma), xp.log1p(near**2))
 
     def _prox(self, xp, v, step, c, gamma):
         size = xp.abs(v)
@@ -166,7 +165,7 @@ class SpikeSlab(_NonConvexPrior):
         )
 
     def _value(self, xp, z, kappa, lam, alpha):
-        return xp.where(z != 0, kappa + lam * xp.abs(z) + 0.5 * alpha * z**2, 0.0)
+        return xp.where(z != 0, kappa + lam * xp.abs(z) + 0.5 * (alpha * z) * z, 0.0)
 
     def _prox(self, xp, v, step, kappa, lam, alpha):
         threshold = step * lam + (2 * step * kappa * (1 + step * alpha)) ** 0.5
@@ -226,7 +225,7 @@ class LogSum(_NonConvexPrior):
         return bool(np.any(np.asarray(self.lam) > 0))
 
     def _value(self, xp, z, lam, eps):
-        return lam * xp.log1p(xp.abs(z) / eps)
+        return lam * _log_one_plus(xp, xp.abs(z), eps)
 
     def _prox(self, xp, v, step, lam, eps):
         size = xp.abs(v)
@@ -436,17 +435,22 @@ class Lp(_NonConvexPrior):
         """bool: whether an interval of inputs gives exact zeros."""
         return bool(np.any((np.asarray(self.p) <= 1) & (np.asarray(self.lam) > 0)))
 
-    def scaled(self, s):
-        """See ``Prior.scaled``: ``lam`` is multiplied by ``s**(p - 2)``."""
-        check_unit(s)
-        lam, exponent = np.asarray(self.lam), np.asarray(self.p) - 2
-        limits = np.finfo(np.float64)
-        log = np.log(np.where(lam > 0, lam, 1.0)) + exponent * np.log(s)  # no overflow on the way
-        weight = np.exp(np.clip(log, np.log(limits.tiny), np.log(limits.max)))
-        return type(self)(np.where(lam > 0, weight, 0.0), self.p)
+    def _exponent(self, name):
+        return np.asarray(self.p) - 2 if name == "lam" else self._scaling[name]
+
+    def _in_given_units(self, xp, part, partials):
+        # the rate follows the unit by a power that depends on p
+        lam = part.parameters[0]
+        through_lam = partials["lam"] * lam * float(part.exponent * np.log(2))
+        return super()._in_given_units(xp, part, {**partials, "p": partials["p"] + through_lam})
 
     def _value(self, xp, z, lam, p):
-        return lam * xp.abs(z) ** p
+        size = xp.abs(z)
+        with np.errstate(all="ignore"):
+            power = size**p
+            lost = (size > 0) & (lam > 0) & ((power == 0) | xp.isinf(power))
+            log = p * xp.log(xp.where(size > 0, size, 1.0)) + xp.log(xp.where(lam > 0, lam, 1.0))
+            return xp.where(lost, xp.exp(log), lam * power)
 
     def _prox(self, xp, v, step, lam, p):
         size, sign = xp.abs(v), xp.sign(v)
@@ -504,6 +508,13 @@ class Lp(_NonConvexPrior):
         lam, p = np.asarray(lam), np.asarray(p)
         edge = np.where((p > 1) & (lam > 0), np.inf, lam)
         return -edge, edge
+
+
+def _log_one_plus(xp, size, unit):
+    """``log(1 + size / unit)``, also where the quotient leaves the float range."""
+    far = size > 1e200 * unit
+    tail = xp.log(xp.where(far, size, xp.ones_like(size))) - xp.log(unit)
+    return xp.where(far, tail, xp.log1p(xp.where(far, 0.0, size) / unit))
 
 
 def _power_floor(xp, z):

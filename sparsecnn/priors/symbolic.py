@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from typing import NamedTuple
 
 import numpy as np
 
 from ..validation import InputError, InputTypeError
-from .base import SeparablePrior, check_unit, short
+from .base import SeparablePrior, check_unit, left_aligned, short, times_power
 
 #: names a parameter cannot have, because they mean something to the class
 _RESERVED = {"formula", "support", "values", "unit", "step", "names"}
@@ -68,6 +69,7 @@ class SymbolicPrior(SeparablePrior):
     support: object = "real"
     values: dict = dataclasses.field(default_factory=dict)
     unit: float = 1.0
+    _any_scale = True  # each setting of the parameters is computed in its own unit
     _scaling = {"unit": 1}
 
     def __init__(self, formula, support="real", *, values=None, unit=1.0, **parameters):
@@ -86,11 +88,11 @@ class SymbolicPrior(SeparablePrior):
         put = object.__setattr__
         put(self, "formula", formula)
         put(self, "support", support)
-        put(self, "unit", float(unit))
+        put(self, "unit", check_unit(unit, "SymbolicPrior(unit=...)"))
         put(self, "values", dict.fromkeys(expected))
         put(self, "values", {name: self._checked(name, parameters[name]) for name in expected})
         for setting in self._settings():
-            _envelope(self._penalty, setting, 1.0)  # refuses an ill-posed model
+            self._envelope(setting)  # refuses an ill-posed model
 
     @property
     def parameters(self):
@@ -108,7 +110,7 @@ class SymbolicPrior(SeparablePrior):
 
         None where SymPy finds no closed form of a branch or of a jump.
         """
-        return _closed_form(self._penalty, self._settings()[0])
+        return _closed_form(self._penalty, _own_unit(self._penalty, self._settings()[0]).values)
 
     @property
     def prox_methods(self):
@@ -117,7 +119,7 @@ class SymbolicPrior(SeparablePrior):
         "constant", "linear" (exact), "closed form" (checked and repaired by one Newton step) or
         "Newton".
         """
-        return tuple(b.method for b in _envelope(self._penalty, self._settings()[0], 1.0).branches)
+        return tuple(b.method for b in self._envelope(self._settings()[0]).branches)
 
     @property
     def _signed(self):
@@ -141,7 +143,7 @@ class SymbolicPrior(SeparablePrior):
         return dataclasses.replace(self, **changed) if changed else self
 
     def scaled(self, s):
-        """The prior of codes in units of ``s``: ``phi(s z) / s^2``."""
+        """The prior of codes in units of ``s``: ``phi(s z) / s^2``, up to a constant."""
         check_unit(s)
         return dataclasses.replace(self, unit=self.unit * float(s))
 
@@ -157,9 +159,12 @@ class SymbolicPrior(SeparablePrior):
         values = tuple(self.values.values())
         if not any(isinstance(v, np.ndarray) for v in values):
             return [values]
-        arrays = np.broadcast_arrays(*_left_aligned(values))
+        arrays = np.broadcast_arrays(*_padded(values))
         rows = np.unique(np.stack([a.ravel() for a in arrays], axis=1), axis=0)
         return [tuple(map(float, row)) for row in rows]
+
+    def _envelope(self, setting):
+        return _envelope(self._penalty, _own_unit(self._penalty, setting).values, 1.0)
 
     @functools.cached_property
     def _facts(self):
@@ -176,7 +181,7 @@ class SymbolicPrior(SeparablePrior):
 
     @property
     def is_sparse(self):
-        return any(self._facts["sparse"])
+        return any(self._envelope(setting).has_dead_zone() for setting in self._settings())
 
     @property
     def is_proper(self):
@@ -185,6 +190,10 @@ class SymbolicPrior(SeparablePrior):
     @property
     def is_homogeneous(self):
         return all(self._facts["homogeneous"])
+
+    def _aligned(self, xp, codes):
+        """The parameters in float64, whatever the codes: they may lie beyond float32."""
+        return [left_aligned(name, np.asarray(v), codes) for name, v in self.parameters.items()]
 
     def _outside(self, xp, z):
         return None  # the formula's own value is infinite there
@@ -215,38 +224,43 @@ class SymbolicPrior(SeparablePrior):
         return [xp.asarray(r, dtype=array.dtype, device=_device(array)) for r in results]
 
     def _value(self, xp, z, *params):
-        unit, names, penalty = self.unit, self.names, self._penalty
-
         def value(values, step, z):
+            own = _own_unit(self._penalty, values)
+            length = own.length / self.unit
             with np.errstate(over="ignore"):
-                return [penalty.evaluate(unit * z, dict(zip(names, values, strict=True))) / unit**2]
+                found = self._penalty.evaluate(z / length, own.named) * length * length
+            return [found + own.shift / self.unit**2 if own.shift else found]
 
         return self._apply(xp, z, 1.0, params, value)[0]
 
     def _prox(self, xp, v, step, *params):
-        unit, penalty = self.unit, self._penalty
-
         def prox(values, step, v):
+            own = _own_unit(self._penalty, values)
+            length = own.length / self.unit
             with np.errstate(over="ignore"):
-                return [_envelope(penalty, values, step).prox(unit * v)[0] / unit]
+                z = _envelope(self._penalty, own.values, step).prox(v / length)[0]
+            return [z * length]
 
         return self._apply(xp, v, step, params, prox)[0]
 
     def _partials(self, xp, v, step, z, *params):
-        unit, penalty, names = self.unit, self._penalty, self.names
-
         def partials(values, step, v):
-            found = _derivatives(penalty, values, step, unit * v)
-            return [found[0], *(part / unit for part in found[1:])]
+            own = _own_unit(self._penalty, values)
+            length = own.length / self.unit
+            slope, *found = _derivatives(self._penalty, own.named, step, v / length)
+            of_step, *of_parameters = (part * length for part in found)
+            return [slope, of_step, *own.in_given_units(of_parameters)]
 
         slope, dstep, *rest = self._apply(xp, v, step, params, partials)
-        return slope, {"step": dstep, **dict(zip(names, rest, strict=True))}
+        return slope, {"step": dstep, **dict(zip(self.names, rest, strict=True))}
 
     def _conjugate(self, xp, v, *params):
-        unit, penalty = self.unit, self._penalty
-
         def conjugate(values, step, v):
-            return [_conjugate_of(penalty, values, v * unit) / unit**2]
+            own = _own_unit(self._penalty, values)
+            length = own.length / self.unit
+            with np.errstate(over="ignore"):
+                found = _conjugate_of(self._penalty, own.named, v / length) * length * length
+            return [found - own.shift / self.unit**2 if own.shift else found]
 
         return self._apply(xp, v, 1.0, params, conjugate)[0]
 
@@ -255,14 +269,77 @@ class SymbolicPrior(SeparablePrior):
         shape = np.broadcast_shapes(*(p.shape for p in params)) if params else ()
 
         def ends(values, step, z):
-            low, high = _slopes_at_infinity(self._penalty, values)
-            return [np.full(z.shape, low), np.full(z.shape, high)]
+            own = _own_unit(self._penalty, values)
+            low, high = _slopes_at_infinity(self._penalty, own.values)
+            length = own.length / self.unit
+            return [np.full(z.shape, low * length), np.full(z.shape, high * length)]
 
-        low, high = self._over_settings(ends, np.zeros(shape), 1.0, params)
-        return low / self.unit, high / self.unit
+        return tuple(self._over_settings(ends, np.zeros(shape), 1.0, params))
 
 
-def _left_aligned(values):
+class _OwnUnit(NamedTuple):
+    """Parameters in a penalty's own unit of length, in which its numbers are of order one.
+
+    ``phi(length w; given) = length^2 phi(w; values) + shift``; ``powers`` are the factors
+    ``d value / d given``, ``couplings`` pairs ``(p, q)`` of parameters with
+    ``d value_p / d given_q`` where the unit's power depends on ``q``.
+    """
+
+    length: float
+    values: tuple
+    named: dict
+    shift: float
+    powers: tuple
+    couplings: dict
+
+    def in_given_units(self, partials):
+        """Derivatives in the parameters as given, from those in the own unit's parameters."""
+        found = [part * power for part, power in zip(partials, self.powers, strict=True)]
+        for (p, q), rate in self.couplings.items():
+            found[q] = found[q] + partials[p] * rate
+        return found
+
+
+@functools.lru_cache(maxsize=4096)
+def _own_unit(penalty, given):
+    """The own unit of a penalty: the largest length among its parameters, as a power of two."""
+    found, named = _dimensions(penalty), dict(zip(penalty.names, given, strict=True))
+    ones = (1.0,) * len(given)
+    if found is None:
+        return _OwnUnit(1.0, given, named, 0.0, ones, {})
+    dimension = [_evaluated(found.of[name], named) for name in penalty.names]
+    exponents = [
+        np.log2(abs(p)) / d for p, d in zip(given, dimension, strict=True) if p and d
+    ]  # fmt: skip
+    exponent = float(np.clip(np.rint(max(exponents, default=0.0)), -1000, 1000))
+    length = 2.0**exponent
+    values = tuple(times_power(p, length, -d) for p, d in zip(given, dimension, strict=True))
+    weight = _evaluated(found.log_weight, named)
+    couplings = {}
+    for k, name in enumerate(penalty.names):
+        for symbol in found.of[name].free_symbols:
+            slope = _evaluated(found.of[name].diff(symbol), named)
+            q = penalty.names.index(symbol.name)
+            couplings[k, q] = -values[k] * exponent * np.log(2.0) * slope
+    named = dict(zip(penalty.names, values, strict=True))
+    shift = weight * exponent * np.log(2.0)
+    powers = tuple(times_power(1.0, length, -d) for d in dimension)
+    return _OwnUnit(length, values, named, shift, powers, couplings)
+
+
+def _evaluated(expression, values):
+    """A formula of parameters at their values, which may be arrays; a float if it is a number."""
+    from ..symbolic.penalty import numeric
+
+    if expression.is_number:
+        return float(expression)
+    symbols = tuple(sorted(expression.free_symbols, key=str))
+    arrays = np.broadcast_arrays(*(np.asarray(values[s.name], dtype=float) for s in symbols))
+    found = numeric(expression, symbols)(*arrays)
+    return found if found.ndim else float(found)
+
+
+def _padded(values):
     """Arrays padded with trailing axes, so that they broadcast from the first axis."""
     most = max(np.ndim(v) for v in values)
     return [np.reshape(v, np.shape(v) + (1,) * (most - np.ndim(v))) for v in values]
@@ -299,6 +376,13 @@ def _penalty(formula, support, names, signed):
     return Penalty.from_text(formula, support, names, signed)
 
 
+@functools.lru_cache(maxsize=256)
+def _dimensions(penalty):
+    from ..symbolic.dimensions import dimensions
+
+    return dimensions(penalty.expression, penalty.parameters, penalty.low, penalty.high)
+
+
 @functools.lru_cache(maxsize=4096)
 def _envelope(penalty, values, step):
     from ..symbolic.inverse import with_inverses
@@ -324,21 +408,19 @@ def _facts_of(penalty, values):
 
 @functools.lru_cache(maxsize=512)
 def _slopes_at_infinity(penalty, values):
-    from ..symbolic.facts import slopes_at_infinity
+    from ..symbolic.conjugate import slopes_at_infinity
 
     return slopes_at_infinity(penalty, dict(zip(penalty.names, values, strict=True)))
 
 
 def _conjugate_of(penalty, values, v):
-    from ..symbolic.facts import conjugate
+    from ..symbolic.conjugate import conjugate
 
-    return conjugate(penalty, dict(zip(penalty.names, values, strict=True)), v)
+    return conjugate(penalty, values, v)
 
 
 def _derivatives(penalty, values, step, v):
     from ..symbolic.facts import prox_derivatives
 
-    envelope = _envelope(penalty, values, step)
-    return prox_derivatives(
-        penalty, dict(zip(penalty.names, values, strict=True)), step, v, envelope
-    )
+    envelope = _envelope(penalty, tuple(values.values()), step)
+    return prox_derivatives(penalty, values, step, v, envelope)

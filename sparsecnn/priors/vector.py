@@ -87,7 +87,11 @@ class GroupLaplace(Prior):
         return xp.stack([xp.sum(xp.take(a, m, axis=1), axis=1) for m in members], axis=1)
 
     def _norms(self, xp, z):
-        return xp.sqrt(self._sum_by_group(xp, z**2))
+        members = [xp.asarray(np.flatnonzero(self.groups == g)) for g in range(self.n_groups)]
+        size = xp.abs(z)
+        peak = xp.stack([xp.max(xp.take(size, m, axis=1), axis=1) for m in members], axis=1)
+        unit = xp.where((peak > 0) & xp.isfinite(peak), peak, xp.ones_like(peak))
+        return unit * xp.sqrt(self._sum_by_group(xp, (z / self._spread(xp, unit)) ** 2))
 
     def _weights(self, xp, norms):
         lam = np.broadcast_to(np.asarray(self.lam, dtype=np.float64), (self.n_groups,))
@@ -105,7 +109,8 @@ class GroupLaplace(Prior):
         norms = self._norms(xp, v)
         safe = xp.where(norms == 0, xp.ones_like(norms), norms)
         weights = self._weights(xp, norms)
-        gain = xp.maximum(1 - step * weights / safe, 0.0)
+        shrink = xp.where(weights > 0, step * (weights / safe), xp.zeros_like(safe))
+        gain = xp.maximum(1 - shrink, 0.0)
         return norms, safe, xp.where((norms == 0) & (weights > 0), xp.zeros_like(gain), gain)
 
     def _spread(self, xp, per_group):

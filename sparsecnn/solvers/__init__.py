@@ -107,12 +107,10 @@ def solve(problem, *, tol=1e-6, max_iter=None, start=None):
     >>> sc.solve(problem, tol=1e-9).codes.round(4)
     array([[0.8, 0. ]])
     """
-    as_number(tol, "tol", minimum=0.0)  # also where one step needs neither
+    changes = {"tol": as_number(tol, "tol", minimum=0.0)}
     if max_iter is not None:
-        as_integer(max_iter, "max_iter")
+        changes["max_iter"] = as_integer(max_iter, "max_iter")
     solver = default_solver(problem).solver
-    if not isinstance(solver, Orthogonal):
-        solver = dataclasses.replace(
-            solver, tol=tol, max_iter=solver.max_iter if max_iter is None else max_iter
-        )
-    return solver.solve(problem, start)
+    if isinstance(solver, Orthogonal):  # one step, whatever the limit
+        changes.pop("max_iter", None)
+    return dataclasses.replace(solver, **changes).solve(problem, start)

@@ -341,11 +341,13 @@ def _checked_start(problem, start):
 def _warn(solution):
     late = ~solution.converged
     measure = np.nan_to_num(solution.measure[late], nan=np.inf)
+    way_out = "Raise max_iter, loosen tol, or pass start=solution.codes to go on."
+    if "max_iter" not in {field.name for field in dataclasses.fields(solution.solver)}:
+        way_out = "Loosen tol, or pass float64 data."
     warnings.warn(
         f"{type(solution.solver).__name__}: {int(late.sum())} of {len(late)} samples did not "
         f"reach tol = {solution.solver.tol:g} in {int(solution.n_iter.max())} iterations; worst "
-        f"{solution.certificate} {measure.max():.3g}. Raise max_iter, loosen tol, or pass "
-        "start=solution.codes to go on.",
+        f"{solution.certificate} {measure.max():.3g}. {way_out}",
         ConvergenceWarning,
         stacklevel=3,
     )

@@ -6,7 +6,7 @@ import dataclasses
 
 import numpy as np
 
-from ..validation import InputError, InputTypeError
+from ..validation import InputError, InputTypeError, as_number
 from .base import Solver
 
 _GOLDEN = (np.sqrt(5) - 1) / 2
@@ -66,6 +66,12 @@ class ForwardTransform(Solver):
 class Orthogonal(ForwardTransform):
     """The same step where it is the exact code: refuses masks and dictionaries not orthonormal.
 
+    Parameters
+    ----------
+    tol : float
+        Relative duality gap (fixed-point residual for non-convex priors) that counts as converged;
+        float32 data may miss a small one by their rounding.
+
     References
     ----------
     Bowren 2021, orthogonal basis functions: the soft threshold (ReLU) of the projections is the
@@ -73,7 +79,11 @@ class Orthogonal(ForwardTransform):
     """
 
     calibrate: bool = dataclasses.field(default=False, init=False, repr=False)
+    tol: float = 1e-6
     warns = True
+
+    def __post_init__(self):
+        as_number(self.tol, "Orthogonal(tol=...)", minimum=0.0)
 
     def check(self, problem):
         super().check(problem)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 
 import numpy as np
 import sympy as sp
 
 from .bounded import is_tame, simplified
-from .facts import is_convex
 from .penalty import Z, number, numeric
 from .solve import probe_points
 
@@ -25,7 +25,7 @@ class Curvature:
     condition : sympy.Rel or bool or None
         ``1 + least >= 0``.
     convex, weakly_convex : bool
-        At the sample parameters.
+        As it looks at the sample parameters.
     """
 
     least: sp.Expr | None
@@ -43,7 +43,7 @@ def curvature(solution):
         candidates += _extremes(piece, values)
     whole = solution.penalty
     jumps = bool(whole.envelope(values).jumps())  # of the whole: a mirrored one may jump at zero
-    convex = is_convex(whole.curves(values), dict(whole.joint_values(values)))
+    convex = looks_convex(whole, values)
     least = None
     sizes = [np.nan if c is None else _order(c, values) for c in candidates]
     if sizes and not np.isnan(sizes).any():
@@ -92,3 +92,30 @@ def _extremes(piece, values):
         if not isinstance(where, complex) and low < where < high:
             found.append(simplified(piece.curvature.subs(Z, root)))
     return found
+
+
+def looks_convex(penalty, values):
+    """Whether slopes increase along and across the pieces, on the curves' own grids; no proof."""
+    curves, joints = penalty.curves(values), dict(penalty.joint_values(values))
+    for curve in curves:
+        bend = curve.curvature(curve.grid)
+        if not (bend >= -1e-9 * (1 + np.abs(bend))).all():
+            return False
+        for end in (curve.low, curve.high):
+            limit = float(curve.value(np.array([end]))[0]) if np.isfinite(end) else np.nan
+            if np.isfinite(limit) and limit - joints[end] > 1e-9 * max(abs(limit), end * end):
+                return False
+    for left, right in itertools.pairwise(curves):
+        before, after = _end(left, left.high, 1), _end(right, right.low, 0)
+        if not np.isfinite(joints[left.high]) or before == np.inf or after == -np.inf:
+            return False
+        if np.isfinite(after) and before - after > 1e-9 * (abs(before) + abs(after)):
+            return False
+    return True
+
+
+def _end(curve, z, side):
+    known = curve.end_slopes[side]
+    if not np.isnan(known):
+        return known
+    return float(curve.slope(np.array([z]))[0])

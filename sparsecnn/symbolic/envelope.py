@@ -189,6 +189,16 @@ class Envelope:
                 found.append((after.start, low, high))
         return found
 
+    def has_dead_zone(self):
+        """Whether an interval of inputs is mapped to exactly zero."""
+        ends = [*self.starts, np.inf]
+        for branch, end in zip(self.branches, ends, strict=True):
+            finite = [abs(x) for x in (branch.start, end) if np.isfinite(x)]
+            wide = end - branch.start > 1e-12 * max(finite, default=0.0)
+            if branch.is_joint and branch.low == 0 and wide:
+                return True
+        return False
+
 
 def _refuse_minus_infinity(joints):
     for z, value in joints:

@@ -1,6 +1,8 @@
-"""What a layer and a duality gap need of a scalar penalty at given parameters.
+"""Facts of a scalar penalty that a certificate may rest on: each is proved, or it is not claimed.
 
-Convexity, dead zones, tails, the conjugate, and the derivatives of the prox. Knows no prior.
+Judged from the formula's pieces, joints and slopes, with the parameters as positive symbols where
+that suffices, else as the exact numbers they print as. So no fact depends on the unit of the codes.
+Knows no prior.
 """
 
 from __future__ import annotations
@@ -11,184 +13,136 @@ import itertools
 import numpy as np
 import sympy as sp
 
-from .penalty import SYMBOLS, Z, number, numeric
-
-_FAR = 1e8
+from .bounded import limit, simplified
+from .intervals import bounds
+from .penalty import SYMBOLS, Penalty, Z, number, numeric
+from .signs import TRIED, is_one_case, nonnegative
 
 
 def facts(penalty, values):
-    """Predicates of a penalty at parameter values.
+    """Predicates of a penalty at parameter values; False is "not proved".
+
+    Parameters
+    ----------
+    penalty : Penalty
+    values : dict of str to float
 
     Returns
     -------
     dict of bool
-        ``convex``, ``nonnegative`` (support), ``sparse`` (a dead zone at zero), ``proper``
-        (``exp(-phi)`` has a finite integral, judged by its tails), ``homogeneous``.
+        ``convex``, ``nonnegative`` (support), ``proper`` (``exp(-phi)`` has a finite integral,
+        judged by its tails), ``homogeneous``.
     """
-    curves = penalty.curves(values)
-    joints = dict(penalty.joint_values(values))
-    low, high = number(penalty.low, values), number(penalty.high, values)
     return {
-        "convex": is_convex(curves, joints),
-        "nonnegative": low >= 0,
-        "sparse": _has_dead_zone(penalty.envelope(values)),
-        "proper": all(_tail_is_integrable(c, end) for c, end in ((curves[0], -1), (curves[-1], 1))),
-        "homogeneous": _is_homogeneous(penalty, values, low, high),
+        "convex": _holds(_is_convex, penalty, values),
+        "nonnegative": number(penalty.low, values) >= 0,
+        "proper": all(_tail_is_integrable(penalty, values, end) for end in (-1, 1)),
+        "homogeneous": _holds(_is_homogeneous, penalty, values),
     }
 
 
-def is_convex(curves, joints):
-    """Whether slopes increase along and across the pieces (on the curves' own grids)."""
-    for curve in curves:
-        bend = curve.curvature(curve.grid)
-        if not (bend >= -1e-9 * (1 + np.abs(bend))).all():
-            return False
-        for end in (curve.low, curve.high):
-            limit = float(curve.value(np.array([end]))[0]) if np.isfinite(end) else np.nan
-            if np.isfinite(limit) and limit - joints[end] > 1e-9 * max(1.0, abs(limit)):
-                return False
-    for left, right in itertools.pairwise(curves):
-        before, after = _end(left, left.high, 1), _end(right, right.low, 0)
-        if not np.isfinite(joints[left.high]) or before == np.inf or after == -np.inf:
-            return False
-        if np.isfinite(after) and before > after + 1e-9 * max(1.0, abs(after)):
-            return False
-    return True
+def is_convex(penalty, values):
+    """Whether the penalty is proved to be convex at these parameters."""
+    return _holds(_is_convex, penalty, values)
 
 
-def _end(curve, z, side):
-    known = curve.end_slopes[side]
-    if not np.isnan(known):
-        return known
-    return float(curve.slope(np.array([z]))[0])
-
-
-def _has_dead_zone(envelope):
-    ends = [*envelope.starts, np.inf]
-    return any(
-        b.is_joint and b.low == 0 and end - b.start > 1e-12 * max(1.0, abs(end))
-        for b, end in zip(envelope.branches, ends, strict=True)
-    )
-
-
-def _tail_is_integrable(curve, end):
-    """``phi`` grows faster than ``log |z|`` towards an infinite end."""
-    edge = curve.low if end < 0 else curve.high
-    if np.isfinite(edge):
-        return True
-    far = end * np.array([1e4, 1e6, 1e8])
-    growth = far * curve.slope(far)
-    return bool((growth > 1 + 1e-6).all())
-
-
-def _is_homogeneous(penalty, values, low, high):
-    cone = (low == -np.inf or low == 0) and (high == np.inf or high == 0)
-    z = np.array([0.3, 1.7, -0.3, -1.7])
-    z = z[(z > low) & (z < high)]
-    if not cone:
-        return False
-    once, twice = penalty.evaluate(z, values), penalty.evaluate(2.5 * z, values)
-    return bool(np.allclose(twice, 2.5 * once, rtol=1e-12, atol=1e-12))
-
-
-def slopes_at_infinity(penalty, values):
-    """Slopes of a convex penalty at minus and plus infinity: the domain of its conjugate."""
+def _holds(claim, penalty, values):
+    """Whether a claim is proved for all parameters of this order, or for these numbers."""
     with SYMBOLS:
-        pieces = penalty.pieces(values)
-        return tuple(
-            _slope_limit(piece, end, values, sign)
-            for piece, end, sign in ((pieces[0], penalty.low, -1), (pieces[-1], penalty.high, 1))
-        )
+        ends = tuple(sp.Tuple(p.low, p.high) for p in penalty.pieces(values))
+        if _proved(claim, penalty, ends, _Values(values)):
+            return True
+        return bool(penalty.parameters) and _proved(claim, exact(penalty, values), None, _Values())
 
 
-def _slope_limit(piece, end, values, sign):
-    if not end.is_infinite:
-        return sign * np.inf
-    limit = piece.at(end, 1)
-    if limit.is_infinite:
-        return float(limit)
+class _Values(dict):
+    """Sample values that stand for every other of the same order of breakpoints."""
+
+    def __hash__(self):
+        return 0
+
+    def __eq__(self, other):
+        return isinstance(other, _Values)
+
+
+@functools.lru_cache(maxsize=512)
+def _proved(claim, penalty, ends, values):
     try:
-        found = number(limit, values)
-        if np.isfinite(found):
-            return found
-    except TypeError:
-        pass
-    slope = numeric(piece.slope, (Z, *sorted(piece.slope.free_symbols - {Z}, key=str)))
-    names = [s.name for s in sorted(piece.slope.free_symbols - {Z}, key=str)]
-    near, far = slope(sign * np.array([_FAR, _FAR**2]), *[values[n] for n in names])
-    settled = abs(far - near) <= 1e-6 * max(1.0, abs(near))
-    return float(far) if settled else sign * np.inf
+        return claim(penalty, values)
+    except TRIED:
+        return False
 
 
-def conjugate(penalty, values, v):
-    """``sup_z v z - phi(z)`` of a convex penalty, for an array ``v`` in the closed domain."""
-    v = np.asarray(v, dtype=np.float64)
-    best = np.full(v.shape, -np.inf)
-    for end, level in penalty.joint_values(values):
-        if np.isfinite(level):
-            best = np.maximum(best, v * end - level)
-    for curve in penalty.curves(values):
-        z = _slope_inverse(curve, v)
-        with np.errstate(all="ignore"):
-            reached = v * z - curve.value(z)
-            before = 0.01 * v * z - curve.value(0.01 * z)
-        runaway = (np.abs(z) > 1e14) & (reached > before + 1e-3)  # the supremum is at infinity
-        reached = np.where(runaway, np.inf, np.where(np.isnan(reached), -np.inf, reached))
-        best = np.maximum(best, reached)
-    return best
+def exact(penalty, values):
+    """The penalty at parameter values, floats taken as the decimal numbers they print as."""
+    table = {s: sp.Rational(repr(float(values[s.name]))) for s in penalty.parameters}
+    parts = (penalty.expression, penalty.low, penalty.high)
+    expression, low, high = (part.xreplace(table) for part in parts)
+    return Penalty(expression, (), low, high)
 
 
-def _slope_inverse(curve, v):
-    """Where the nondecreasing slope of a curve passes ``v``: bisection, then Newton's method."""
-    if curve.is_affine:
-        return _affine_slope_inverse(curve, v)
-    a, b = _finite_bracket(curve, v)
-    with np.errstate(all="ignore"):
-        for k in range(200):
-            middle = 0.5 * (a + b)
-            if k > 3:
-                bend = curve.curvature(middle)
-                newton = middle - (curve.slope(middle) - v) / bend
-                middle = np.where((bend > 0) & (newton > a) & (newton < b), newton, middle)
-            below = curve.slope(middle) < v
-            moved = np.where(below, middle - a, b - middle)
-            a, b = np.where(below, middle, a), np.where(below, b, middle)
-            if (np.abs(moved) <= 1e-16 * np.abs(middle)).all():
-                break
-            if k % 3 == 2:  # plain halving now and then: Newton may approach from one side only
-                middle = 0.5 * (a + b)
-                below = curve.slope(middle) < v
-                a, b = np.where(below, middle, a), np.where(below, b, middle)
-    return 0.5 * (a + b)
+def _is_convex(penalty, values):
+    """Slopes increase along every piece and across joints, and no joint is a step."""
+    pieces, joints = penalty.pieces(values), dict(penalty.joints(values))
+    return (
+        all(is_one_case(penalty.expression, piece, values) for piece in pieces)
+        and all(nonnegative(piece.curvature, piece.low, piece.high) for piece in pieces)
+        and all(_closes(piece, end, joints[end]) for piece in pieces
+                for end in (piece.low, piece.high) if not end.is_infinite)
+        and all(_turns_up(left, right) for left, right in itertools.pairwise(pieces))
+    )  # fmt: skip
 
 
-def _affine_slope_inverse(curve, v):
-    slope, bend = float(curve.slope(np.zeros(1))[0]), float(curve.curvature(np.zeros(1))[0])
-    if bend > 0:
-        return np.clip((v - slope) / bend, curve.low, curve.high)
-    finite = [end for end in (curve.low, curve.high) if np.isfinite(end)] or [0.0]
-    return np.where(v > slope, finite[-1], finite[0])
+def _closes(piece, end, level):
+    """Whether the penalty is its piece's limit at an end (where it may be infinite)."""
+    reached = piece.at(end)
+    return reached == level or simplified(reached - level) == 0
 
 
-def _finite_bracket(curve, v):
-    reach = np.ones(v.shape)
-    low = curve.low if np.isfinite(curve.low) else min(curve.high, 0.0)
-    high = curve.high if np.isfinite(curve.high) else max(curve.low, 0.0)
-    a, b = np.full(v.shape, low), np.full(v.shape, high)
-    with np.errstate(all="ignore"):
-        for _ in range(400):
-            short = np.zeros(v.shape, dtype=bool)
-            if curve.high == np.inf:
-                b = high + reach
-                short |= curve.slope(b) < v
-            if curve.low == -np.inf:
-                a = low - reach
-                short |= curve.slope(a) > v
-            short &= reach < 1e15
-            if not short.any():
-                break
-            reach = np.where(short, 4 * reach, reach)
-    return a, b
+def _turns_up(left, right):
+    before, after = left.at(left.high, 1), right.at(right.low, 1)
+    if left.at(left.high).is_infinite or before == sp.oo or after == -sp.oo:
+        return False
+    return before == -sp.oo or after == sp.oo or _is_nonnegative(after - before)
+
+
+def _is_nonnegative(expression):
+    """Whether a formula without ``Z`` is proved to be at least zero."""
+    expression = simplified(expression)
+    if expression.is_nonnegative is not None or expression.free_symbols:
+        return bool(expression.is_nonnegative)
+    return bool(bounds(expression, 0, 0)[0] >= 0)
+
+
+def _is_homogeneous(penalty, values):
+    """Every piece is a multiple of ``z``, with one factor on each side of zero."""
+    if not {penalty.low, penalty.high} <= {-sp.oo, sp.S.Zero, sp.oo}:
+        return False
+    pieces, factors = penalty.pieces(values), {}
+    for piece in pieces:
+        factor = simplified(piece.value / Z)
+        right, left = piece.low.is_nonnegative, piece.high.is_nonpositive
+        if not (right or left) or factor.has(Z):
+            return False
+        if not is_one_case(penalty.expression, piece, values):
+            return False
+        factors.setdefault(right, set()).add(factor)
+    level = dict(penalty.joints(values)).get(sp.S.Zero, sp.S.Zero)
+    return level == 0 and all(len(found) == 1 for found in factors.values())
+
+
+def _tail_is_integrable(penalty, values, end):
+    """``phi`` grows faster than ``log |z|`` towards an infinite end."""
+    edge = penalty.high if end > 0 else penalty.low
+    if not edge.is_infinite:
+        return True
+    with SYMBOLS:
+        piece = penalty.pieces(values)[-1 if end > 0 else 0]
+        growth = limit(simplified(Z * piece.slope), Z, edge, "-" if end > 0 else "+")
+        try:
+            return bool(number(growth, values) > 1 if growth.is_finite else growth == sp.oo)
+        except TypeError:  # no limit was found, or it is no real number
+            return False
 
 
 # -- derivatives of the prox ----------------------------------------------------------------

@@ -14,7 +14,7 @@ import sympy as sp
 
 from ..validation import InputError
 from .bounded import simplified
-from .facts import is_convex
+from .curvature import looks_convex
 from .penalty import Penalty, Piece, Z, number, numeric
 from .solve import probe_points, solve_by_probes
 
@@ -216,12 +216,8 @@ def same_branches(penalty, first, second):
 def same_regime(penalty, first, second):
     """Whether branches and convexity are the same at two settings of the parameters."""
     return same_branches(penalty, first, second) and (
-        _is_convex(penalty, first) == _is_convex(penalty, second)
+        looks_convex(penalty, first) == looks_convex(penalty, second)
     )
-
-
-def _is_convex(penalty, values):
-    return is_convex(penalty.curves(values), dict(penalty.joint_values(values)))
 
 
 def _samples(penalty, values, count, seed):

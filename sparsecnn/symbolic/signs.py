@@ -16,20 +16,24 @@ import sympy as sp
 
 from .evidence import PROVED, REFUTED, UNDECIDED, Evidence, _negative_inside
 from .intervals import NoBounds, bounds, exact_number
-from .penalty import Penalty, Z, _between, _resolved, numeric
+from .penalty import Penalty, Z, _between, _resolved, number, numeric
 
-#: the line is cut here into a middle part and two tails; bisections of the middle part
-REACH, MAX_BOXES = 64, 300
+#: intervals looked at in one proof; a box is cut by this factor while it spans many scales
+MAX_BOXES, SPAN = 400, 2**16
+#: boxes narrower than this, relative to where they are, prove nothing any more
+NARROWEST = 1e-6
 #: decimal digits tried in turn where terms cancel
 DIGITS = (30, 100, 300, 1000)
 #: longer expressions (in operations) are not simplified
 SHORT = 40
-_TRIED = (NoBounds, ArithmeticError, NotImplementedError, TypeError, ValueError,
+TRIED = (NoBounds, ArithmeticError, NotImplementedError, TypeError, ValueError,
           RecursionError)  # fmt: skip
 
 
 def nonnegative(expression, low=-sp.oo, high=sp.oo):
     """How it is known that ``expression >= 0`` for every ``Z`` in ``(low, high)``, or None.
+
+    Ends and expression may hold parameters; then for all values that their assumptions allow.
 
     Examples
     --------
@@ -42,7 +46,7 @@ def nonnegative(expression, low=-sp.oo, high=sp.oo):
     >>> nonnegative(Z) is None
     True
     """
-    if _is_negative_somewhere(expression, low, high):
+    if not expression.free_symbols - {Z} and _is_negative_somewhere(expression, low, high):
         return None
     for how, decide in (
         ("SymPy", _by_assumptions),
@@ -52,7 +56,7 @@ def nonnegative(expression, low=-sp.oo, high=sp.oo):
         try:
             if decide(expression, low, high):
                 return how
-        except _TRIED:
+        except TRIED:
             continue
     return None
 
@@ -65,7 +69,7 @@ def _is_negative_somewhere(expression, low, high):
     at = here + (there - here) * (np.arange(997) + 0.5) / 997
     try:
         return bool((numeric(expression, (Z,))(at) < -1e-9).any())
-    except _TRIED:
+    except TRIED:
         return False
 
 
@@ -80,6 +84,8 @@ def _by_assumptions(expression, low, high):
         places.append(low + p)
     if low == -sp.oo and high.is_negative:
         places.append(high - p)
+    if not (low.is_infinite or high.is_infinite):
+        places.append((low + high * p) / (1 + p))
     for form in _forms(expression):
         for place in places:
             if form.subs(Z, place).is_nonnegative:
@@ -139,29 +145,38 @@ def _by_intervals(expression, low, high):
     slope = sp.diff(expression, Z)
     if is_tame(slope):
         slope = sp.factor(sp.together(slope))
-    here, there = exact_number(low), exact_number(high)
-    reach = mpmath.mpf(REACH)
-    middle = max(here, -reach), min(there, reach)
-    boxes, count = [], 0
-    if middle[0] < 0 < middle[1]:  # even functions touch zero there
-        boxes += [(middle[0], mpmath.mpf(0)), (mpmath.mpf(0), middle[1])]
-    elif middle[0] < middle[1]:
-        boxes.append(middle)
-    if here < -reach:
-        boxes.append((here, min(there, -reach)))
-    if there > reach:
-        boxes.append((max(here, reach), there))
-    while boxes:
+    here, there, zero = exact_number(low), exact_number(high), mpmath.mpf(0)
+    # even functions touch zero there, and scales are counted from there
+    boxes = [(here, zero), (zero, there)] if here < 0 < there else [(here, there)]
+    for _ in range(MAX_BOXES):
+        if not boxes:
+            return True
         box = boxes.pop()
-        count += 1
         if _on_box(expression, slope, box):
             continue
-        width = box[1] - box[0]
-        if count > MAX_BOXES or not mpmath.isfinite(width) or width < 1e-6:
+        cut = _cut(*box)
+        if cut is None:
             return False
-        half = box[0] + width / 2
-        boxes += [(box[0], half), (half, box[1])]
-    return True
+        boxes += [(box[0], cut), (cut, box[1])]
+    return not boxes
+
+
+def _cut(low, high):
+    """Where a box that spans many scales is cut by size, and a narrow one in the middle."""
+    if high <= 0:
+        mirrored = _cut(-high, -low)
+        return None if mirrored is None else -mirrored
+    if low == 0 and not mpmath.isfinite(high):
+        return mpmath.mpf(1)
+    if low == 0:
+        cut = high / SPAN
+    elif not mpmath.isfinite(high):
+        cut = low * SPAN
+    else:
+        cut = mpmath.sqrt(low) * mpmath.sqrt(high) if high > 4 * low else low + (high - low) / 2
+        if high - low < NARROWEST * high:
+            return None
+    return cut if mpmath.mpf(2) ** -1100 < cut < mpmath.mpf(2) ** 1100 else None
 
 
 def _on_box(expression, slope, box):
@@ -232,7 +247,7 @@ def rise(expression):
     if any(_is_wild(kink) for kink in kinks):
         return _UNKNOWN
     pieces = Penalty(expression, ()).pieces({})
-    if not all(_is_one_case(expression, piece) for piece in pieces):
+    if not all(is_one_case(expression, piece) for piece in pieces):
         return _UNKNOWN
     slopes = [nonnegative(p.slope, p.low, p.high) for p in pieces]
     gentle = [nonnegative(1 - p.slope, p.low, p.high) for p in pieces]
@@ -275,7 +290,7 @@ def _fall_on(expression, pieces):
         try:
             slope = numeric(piece.slope, (Z,))
             where = _least(slope, at)
-        except _TRIED:
+        except TRIED:
             continue
         found = () if where is None else _fall_at(expression, [sp.Rational(repr(where))])
         if found:
@@ -294,9 +309,14 @@ def _least(slope, at):
     return best if value < 0 else None
 
 
-def _is_one_case(expression, piece):
-    """Whether nothing that decides between cases changes its sign inside the piece."""
-    middle = _between(float(piece.low), float(piece.high))
+def is_one_case(expression, piece, values=None):
+    """Whether nothing that decides between cases changes its sign inside the piece.
+
+    ``values`` are parameters at which the piece was found.
+    """
+    values = values or {}
+    ends = piece.low, piece.high
+    middle = _between(*(number(end, values) for end in ends))
     for part in sp.preorder_traversal(expression):
         kinks = ()
         if isinstance(part, sp.Abs | sp.sign):
@@ -306,8 +326,7 @@ def _is_one_case(expression, piece):
         elif isinstance(part, sp.core.relational.Relational):
             kinks = (part.lhs - part.rhs,)
         for kink in kinks:
-            here = _resolved(kink, {"z": middle})
-            ends = piece.low, piece.high
+            here = _resolved(kink, {**values, "z": middle})
             if not (nonnegative(here, *ends) or nonnegative(-here, *ends)):
                 return False
     return True
@@ -349,7 +368,7 @@ def larger(expression, x, y, what="f(x) - f(y)"):
     for digits in DIGITS:
         try:
             at_x, at_y = _value(expression, x, digits), _value(expression, y, digits)
-        except _TRIED:
+        except TRIED:
             return Evidence("exact", UNDECIDED, f"{what}: no bounds")
         low, high = at_x[0] - at_y[1], at_x[1] - at_y[0]
         if low > 0:
@@ -369,7 +388,7 @@ def is_zero_at(expression, points):
                 low, high = _value(expression, x, digits)
                 if low > 0 or high < 0:
                     return False
-    except _TRIED:
+    except TRIED:
         return False
     return True
 

@@ -1,0 +1,118 @@
+"""The conjugate of a convex scalar penalty: what the dual of a sparse-coding problem needs.
+
+A dual value must not be too large, so a conjugate must not be too small: what the search for its
+maximiser leaves open is added, and where no maximiser is found it is infinite. Knows no prior.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .penalty import SYMBOLS, number
+
+#: how far from the ends of a curve, or from zero, a maximiser is looked for, in the penalty's unit
+_FURTHEST = 2.0**500
+
+
+def slopes_at_infinity(penalty, values):
+    """Slopes of a convex penalty at minus and plus infinity: the domain of its conjugate.
+
+    Infinite where the limit is not known; the conjugate says then where it ends.
+    """
+    with SYMBOLS:
+        pieces = penalty.pieces(values)
+        return _slope_limit(pieces[0], penalty.low, values, -1), _slope_limit(
+            pieces[-1], penalty.high, values, 1
+        )
+
+
+def _slope_limit(piece, end, values, sign):
+    if not end.is_infinite:
+        return sign * np.inf
+    limit = piece.at(end, 1)
+    try:
+        found = float(limit) if limit.is_infinite else number(limit, values)
+    except TypeError:
+        return sign * np.inf
+    return found if isinstance(found, float) and not np.isnan(found) else sign * np.inf
+
+
+def conjugate(penalty, values, v):
+    """``sup_z v z - phi(z)`` of a convex penalty for an array ``v``: never below, up to rounding.
+
+    Infinite where the slope of ``phi`` does not reach ``v``.
+    """
+    v = np.asarray(v, dtype=np.float64)
+    best = np.full(v.shape, -np.inf)
+    for end, level in penalty.joint_values(values):
+        if np.isfinite(level):
+            best = np.maximum(best, v * end - level)
+    for curve in penalty.curves(values):
+        with np.errstate(all="ignore"):
+            best = np.maximum(best, _supremum(curve, v))
+    return best
+
+
+def _supremum(curve, v):
+    """The supremum over one curve; ``-inf`` where an end of the curve, a joint, has it."""
+    low, high, unreached = _bracket(curve, v)
+    inside = ~(unreached | (curve.slope(low) > v) | (curve.slope(high) < v))
+    a, b = _slope_inverse(curve, v[inside], low[inside], high[inside])
+    z = 0.5 * (a + b)
+    found = np.where(unreached, np.inf, -np.inf)
+    # by convexity phi lies above its tangent at z, and the maximiser between a and b
+    left_open = np.abs(v[inside] - curve.slope(z)) * (b - a)
+    reached = v[inside] * z - curve.value(z) + np.where(a < b, left_open, 0.0)
+    found[inside] = np.where(np.isnan(reached), np.inf, reached)
+    return found
+
+
+def _bracket(curve, v):
+    """``(low, high, unreached)``: where the slope passes ``v``, and whether it never does."""
+    origin = next((end for end in (curve.low, curve.high) if np.isfinite(end)), 0.0)
+    ends, unreached = [], np.zeros(v.shape, dtype=bool)
+    for end, sign in ((curve.low, -1), (curve.high, 1)):
+        at = np.full(v.shape, end if np.isfinite(end) else origin + sign)
+        if not np.isfinite(end):
+            for reach in 2.0 ** np.r_[0:40, 40:500:10]:
+                # where the slope is no number any more, no maximiser was found
+                short = ~(sign * (curve.slope(at) - v) >= 0)
+                if not short.any():
+                    break
+                at = np.where(short, origin + sign * reach, at)
+            unreached |= ~(sign * (curve.slope(at) - v) >= 0)
+        ends.append(_inwards(curve, at, end))
+    return *ends, unreached
+
+
+def _inwards(curve, at, end):
+    """Off an end of the curve by as little as leaves its slope a number."""
+    width = min(curve.high - curve.low, 1.0)
+    if not np.isfinite(end) or not np.isnan(curve.slope(np.array([end]))[0]):
+        return at
+    return at + (1e-13 * width if end == curve.low else -1e-13 * width)
+
+
+def _slope_inverse(curve, v, a, b):
+    """Neighbours between which the nondecreasing slope of a curve passes ``v``.
+
+    Bisection by size and on the line in turns, with Newton's method in between.
+    """
+    if curve.is_affine:
+        slope, bend = float(curve.slope(np.zeros(1))[0]), float(curve.curvature(np.zeros(1))[0])
+        z = np.clip((v - slope) / bend, a, b) if bend > 0 else np.where(v > slope, b, a)
+        return z, z
+    for k in range(260):
+        middle = 0.5 * (a + b)
+        if k % 3 == 0:  # many scales: halve the exponents
+            by_size = np.sign(a + b) * np.sqrt(np.abs(a) + 1e-300) * np.sqrt(np.abs(b) + 1e-300)
+            middle = np.where((by_size > a) & (by_size < b), by_size, middle)
+        elif k % 3 == 1:
+            bend = curve.curvature(middle)
+            newton = middle - (curve.slope(middle) - v) / bend
+            middle = np.where((bend > 0) & (newton > a) & (newton < b), newton, middle)
+        below = curve.slope(middle) < v
+        a, b = np.where(below, middle, a), np.where(below, b, middle)
+        if (b - a <= 4e-16 * np.maximum(np.abs(a), np.abs(b))).all():
+            break
+    return a, b
