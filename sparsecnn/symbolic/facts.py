@@ -13,7 +13,7 @@ import itertools
 import numpy as np
 import sympy as sp
 
-from .bounded import limit, simplified
+from .bounded import kinds, limit, simplified
 from .intervals import bounds
 from .penalty import SYMBOLS, Penalty, Z, number, numeric
 from .signs import TRIED, is_one_case, nonnegative
@@ -120,6 +120,8 @@ def _is_homogeneous(penalty, values):
         return False
     pieces, factors = penalty.pieces(values), {}
     for piece in pieces:
+        if kinds(piece.value, Z):
+            return False
         factor = simplified(piece.value / Z)
         right, left = piece.low.is_nonnegative, piece.high.is_nonpositive
         if not (right or left) or factor.has(Z):
