@@ -1,4 +1,4 @@
-"""Layers and activations: what they accept, what they keep, what their pullbacks hold."""
+"""Layers: what they accept, what they keep, what their pullbacks hold."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ import numpy as np
 import pytest
 
 import sparsecnn as sc
-from sparsecnn.activations import ACTIVATIONS
-from sparsecnn.checks import check_layer
 
 RNG = np.random.default_rng(0)
 LAYERS = [
@@ -68,20 +66,6 @@ def test_what_a_network_takes_is_said():
         network.summary((2.5,))
     with pytest.raises(sc.InputTypeError, match=r"integer >= 1\.$"):
         network.summary("ab")
-
-
-@pytest.mark.parametrize("name", ACTIVATIONS)
-def test_every_activation_keeps_its_contract_and_float32_in_value_and_slope(name):
-    x = np.linspace(-7, 7, 57)[None]
-    check_layer(sc.Activation(name), x)
-    y, slope = ACTIVATIONS[name](np, x.astype(np.float32))
-    assert (y.dtype, slope.dtype) == (np.float32, np.float32)
-
-
-def test_the_slope_of_leaky_relu_is_finite_at_infinity():
-    y, pullback = sc.Activation("leaky_relu").forward(np.array([[-np.inf, np.inf]]))
-    assert y.tolist() == [[-np.inf, np.inf]]
-    assert pullback(np.ones((1, 2)))[0].tolist() == [[0.01, 1.0]]
 
 
 @pytest.mark.parametrize("pool", [sc.MaxPool(8, 1), sc.AveragePool(8, 1)], ids=repr)
