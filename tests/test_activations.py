@@ -79,6 +79,20 @@ LIMITS = {
     "hardshrink": ((-INF, 1), (INF, 1)),
 }
 KINKS = (0.0, 0.5, 1.0, 3.0, 6.0)
+#: name -> {kink: slope there}
+SLOPES = {
+    "relu": {0: 0},
+    "relu6": {0: 0, 6: 0},
+    "leaky_relu": {0: 0.01},
+    "elu": {0: 1},
+    "celu": {0: 1},
+    "selu": {0: float(SELU_S * SELU_A)},
+    "hardswish": {-3: 0, 3: 1},
+    "hardtanh": {-1: 0, 1: 0},
+    "hardsigmoid": {-3: 0, 3: 0},
+    "softshrink": {-0.5: 0, 0.5: 0},
+    "hardshrink": {-0.5: 0, 0.5: 0},
+}
 
 
 def grid(dtype):
@@ -153,6 +167,13 @@ def test_infinity_gives_the_limit_and_nan_gives_nan(name, dtype):
     for i, (value, derivative) in enumerate(LIMITS[name]):
         np.testing.assert_allclose(y[i], value, rtol=np.finfo(dtype).eps)
         np.testing.assert_allclose(slope[i], derivative, rtol=np.finfo(dtype).eps)
+
+
+@pytest.mark.parametrize("name", SLOPES)
+def test_a_kink_has_the_slope_that_is_agreed_on(name):
+    x = np.array(list(SLOPES[name]), float)
+    slope = sc.Activation(name).forward(x)[1](np.ones(len(x)))[0]
+    np.testing.assert_allclose(slope, list(SLOPES[name].values()), rtol=np.finfo(float).eps)
 
 
 def of_torch(torch, name):

@@ -118,6 +118,22 @@ def test_pools_are_fed_the_codes_with_their_signs(pool, reduce):
     np.testing.assert_allclose(solution.codes, codes, rtol=ROUNDING, atol=ROUNDING)
 
 
+def test_a_rate_a_feature_map_is_a_bias_and_every_other_prior_an_activation():
+    dictionary = sc.ConvDictionary(np.ones((2, 1, 2, 2)), (3, 3))
+    rates = np.array([0.3, -0.1])
+    for prior, bias in (
+        (sc.Exponential(0.3), [-0.3, -0.3]),
+        (sc.Exponential(rates), -rates),
+        (sc.NonNegative(), None),
+        (sc.Exponential(np.full((2, 2, 2), 0.3)), None),
+        (sc.Laplace(abs(rates)), None),
+    ):
+        conv, activation = sc.Hierarchy([sc.Level(dictionary, prior)]).to_network().layers
+        assert bias is conv.bias or np.array_equal(conv.bias, bias)
+        named = bias is not None or isinstance(prior, sc.NonNegative)
+        assert activation.prior == "relu" if named else activation.prior is prior
+
+
 # -- the readout ----------------------------------------------------------------------------
 @pytest.fixture(scope="module")
 def digits():

@@ -106,6 +106,21 @@ def test_a_pullback_owns_what_it_reads(name, dtype):
     assert_equal(answers(layer.forward(kept)[1], dy), wanted)
 
 
+def test_what_only_shows_itself_as_an_array_is_copied_too():
+    class Table:
+        def __init__(self, values):
+            self.values = values
+
+        def __array__(self, dtype=None, copy=None):
+            return self.values
+
+    table, layer = Table(draw(4, 3)), LAYERS["Linear"][0]
+    wanted = layer.forward(table.values)[1](np.ones((4, 4)))[1]["weights"]
+    y, pullback = layer.forward(table)
+    table.values[...] = 0
+    np.testing.assert_array_equal(pullback(np.ones_like(y))[1]["weights"], wanted)
+
+
 @pytest.mark.parametrize("layer", [LAYERS[name][0] for name in FEW if LAYERS[name][0].params])
 def test_the_parameters_of_a_layer_cannot_be_changed_under_it(layer):
     for value in layer.params.values():

@@ -103,7 +103,6 @@ def test_the_network_of_a_classifier_predicts_what_the_classifier_predicts(names
         (["a", "b", "a"], sc.InputError, "all different"),
         ([1.0, np.nan], sc.InputError, "none NaN"),
     ],
-    ids=str,
 )
 def test_labels_that_cannot_name_classes_are_refused(classes, error, said):
     with pytest.raises(error, match=said):
@@ -159,6 +158,7 @@ def test_a_network_that_begins_with_flatten_takes_its_features_in_any_arrangemen
     with pytest.raises(sc.InputError, match=r"shape \(1, 2, 2\); expected \(6,\)"):
         network(x[..., :2])
     pictures = dense(2, input_shape=(1, 2, 3))
+    assert pictures(x).shape == (4, 2)
     with pytest.raises(sc.InputError, match=r"shape \(6,\); expected \(1, 2, 3\)"):
         pictures(x.reshape(4, 6))
 
