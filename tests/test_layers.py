@@ -84,9 +84,9 @@ def assert_equal(got, wanted):
 
 # -- the contract ---------------------------------------------------------------------------
 @every_layer
-def test_a_layer_keeps_its_contract(name):
-    layer, x, _ = posed(name, n=3)
-    check_layer(layer, x)
+def test_a_layer_keeps_its_contract(name, scale):
+    layer, x, _ = posed(name)
+    check_layer(layer, x, n_directions=scale(1, 8))
 
 
 @every_layer
