@@ -141,13 +141,16 @@ class Hierarchy:
     def to_network(self, readout=None):
         """The CNN whose forward pass is this hierarchy's greedy one-step inference.
 
+        It knows its ``input_shape``, and with a readout its ``classes``.
+
         A scalar or per-atom ``Exponential`` becomes a bias ``-lam`` and a ReLU; any other prior an
         ``Activation(prior)``.
 
         Parameters
         ----------
         readout : fitted linear classifier with ``coef_`` and ``intercept_``, optional
-            Appended as ``Flatten`` and ``Linear``, whose outputs are its decision values (logits).
+            Appended as ``Flatten`` and ``Linear``, whose outputs are its decision values (logits);
+            its ``classes_``, if it has them, become the network's.
 
         Returns
         -------
@@ -174,9 +177,12 @@ class Hierarchy:
             layers.append(activation)
             if level.pool is not None:
                 layers.append(level.pool)
+        classes = getattr(readout, "classes_", None)
         if readout is not None:
-            layers += [Flatten(), Linear(readout.coef_, np.atleast_1d(readout.intercept_))]
-        return Network(layers)
+            weights = np.atleast_2d(readout.coef_)
+            bias = np.broadcast_to(readout.intercept_, len(weights))
+            layers += [Flatten(), Linear(weights, bias)]
+        return Network(layers, self.levels[0].dictionary.signal_shape, classes)
 
     def __repr__(self):
         return f"Hierarchy({', '.join(f'{v.dictionary!r} with {v.prior!r}' for v in self.levels)})"

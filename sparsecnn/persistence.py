@@ -26,7 +26,7 @@ _CLASSES = (
 )
 #: what a file may name: classes that keep every constructor argument as an attribute of its name
 KINDS = {cls.__name__: cls for cls in _CLASSES}
-#: pixels or codes that a dictionary of a file may speak of: a level's pool works on one such sample
+#: pixels or codes that a file may speak of: a level's pool and a summary work on one such sample
 LARGEST_SAMPLE = 2**26
 
 
@@ -113,6 +113,8 @@ def _described(value, where, arrays):
     if type(value) is np.ndarray and value.dtype.kind in "fiub":
         arrays[where] = value
         return {"array": where}
+    if type(value) is np.ndarray and value.dtype.kind == "U":
+        return value.tolist()
     if isinstance(value, list | tuple):
         return [_described(part, f"{where}.{i}", arrays) for i, part in enumerate(value)]
     if type(value) is dict:
@@ -151,7 +153,7 @@ def _restored(node, where, arrays):
     if unknown:
         raise ValueError(f"{where} has arguments {unknown} that {cls.__name__} does not know")
     value = cls(**_all_restored(node["params"], where, arrays))
-    if cls is dictionaries.ConvDictionary and _largest_sample(value) > LARGEST_SAMPLE:
+    if _largest_sample(value) > LARGEST_SAMPLE:
         raise ValueError(f"{where} speaks of more than {LARGEST_SAMPLE:,} pixels or codes")
     return value
 
@@ -160,5 +162,6 @@ def _all_restored(nodes, where, arrays):
     return {name: _restored(node, f"{where}.{name}", arrays) for name, node in nodes.items()}
 
 
-def _largest_sample(dictionary):
-    return max(math.prod(dictionary.signal_shape), math.prod(dictionary.code_shape))
+def _largest_sample(value):
+    names = ("signal_shape", "code_shape", "input_shape")
+    return max(math.prod(getattr(value, name, None) or ()) for name in names)

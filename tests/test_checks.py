@@ -366,24 +366,78 @@ def test_a_broken_layer_is_found_and_its_fault_is_named(layer, shape, fault):
         check_layer(layer, RNG.standard_normal(shape))
 
 
+class OwnTanh:
+    """``y = w tanh(x)`` with the whole contract written by hand; a fault leaves one part away."""
+
+    def __init__(self, weights, fault=""):
+        self.weights = weights if fault == "keeps what it was given" else np.array(weights)
+        self.fault = fault
+        self.params = {"weights": self.weights}
+
+    def with_params(self, params):
+        return OwnTanh(params.get("weights", self.weights), self.fault)
+
+    def forward(self, x):
+        kept, weights = x if self.fault == "keeps x" else x.copy(), self.weights.astype(x.dtype)
+        y = weights * np.tanh(x)
+        last = y if self.fault == "keeps y" else y.copy()
+        if self.fault == "returns x":
+            x[...], y, last = y, x, y
+
+        def pullback(dy):
+            if isinstance(dy, np.ma.MaskedArray) and self.fault != "overlooks the mask":
+                raise TypeError("dy has a mask")
+            if np.shape(dy) != last.shape and self.fault != "takes any shape":
+                raise ValueError("dy has another shape")
+            dtypes = {
+                "follows dy's dtype": dy.dtype,
+                "follows dy's precision": np.result_type(dy, 0.0),
+            }
+            tanh = np.tanh(kept)
+            slope = weights - last * tanh if self.fault == "keeps y" else weights * (1 - tanh**2)
+            dx = (dy * slope).astype(dtypes.get(self.fault, last.dtype))
+            return dx, {"weights": (dy * tanh).sum(axis=0)}
+
+        return y, pullback
+
+
 @pytest.mark.parametrize(
-    "layer, shape",
+    "fault, claim",
     [
-        (sc.Conv2D(RNG.standard_normal((3, 2, 3, 3)), RNG.standard_normal(3), 2, 1), (3, 2, 6, 5)),
-        (sc.Conv2D(RNG.standard_normal((3, 2, 3, 2)), padding="circular", flip=True), (3, 2, 6, 5)),
-        (sc.Linear(ATOMS, np.ones(4)), (3, 6)),
-        (sc.Activation(sc.Exponential([0.1, 0.2, 0.3])), (4, 3, 2, 2)),
-        (sc.Activation(sc.StudentT(0.5, 1.0)), (4, 3)),
-        (sc.Activation("gelu"), (4, 3)),
-        (sc.MaxPool(2), (3, 2, 6, 4)),
-        (sc.AveragePool(2), (3, 2, 6, 4)),
-        (sc.L2Pool(2), (3, 2, 6, 4)),
-        (sc.Flatten(), (3, 2, 6, 4)),
+        ("keeps x", "a gradient changes when x is changed"),
+        ("keeps y", "a gradient changes when y is changed"),
+        ("keeps what it was given", "the next forward changes when weights is changed"),
+        ("returns x", "modifies its input"),
+        ("takes any shape", "a dy of another shape is not refused"),
+        ("overlooks the mask", "a dy with a mask is not refused"),
+        ("follows dy's dtype", "integer dy gives other results"),
+        ("follows dy's precision", "float32 is not kept"),
     ],
-    ids=lambda v: type(v).__name__,
 )
-def test_the_packages_layers_pass(layer, shape):
-    check_layer(layer, RNG.standard_normal(shape))
+def test_a_layer_of_one_s_own_is_held_to_the_whole_contract(fault, claim):
+    x, weights = RNG.standard_normal((3, 2)), np.array([0.7, -1.2])
+    check_layer(OwnTanh(weights), x)
+    with pytest.raises(ContractError, match=claim):
+        check_layer(OwnTanh(weights, fault), x)
+
+
+class GivesViews(sc.Flatten):
+    def __init__(self, of_x):
+        self.of_x = of_x
+
+    def forward(self, x):
+        y, pullback = super().forward(x)
+        if self.of_x:
+            return x.reshape(y.shape), pullback
+        return y, lambda dy: (pullback(dy) and dy.reshape(x.shape), {})
+
+
+@pytest.mark.parametrize(
+    "of_x, claim", [(True, "y shares memory with x"), (False, "dx shares memory with dy")]
+)
+def test_views_of_what_the_caller_holds_are_found(of_x, claim):
+    with pytest.raises(ContractError, match=claim):
+        check_layer(GivesViews(of_x), RNG.standard_normal((3, 2, 2)))
 
 
 def test_the_checks_know_no_module_of_the_package_but_validation():
@@ -392,8 +446,9 @@ def test_the_checks_know_no_module_of_the_package_but_validation():
 
     import sparsecnn.checks
 
-    tree = ast.parse(pathlib.Path(sparsecnn.checks.__file__).read_text())
-    relative = [n.module for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) and n.level]
-    named = [a.name for n in ast.walk(tree) if isinstance(n, ast.Import) for a in n.names]
-    assert relative == ["validation"]
+    files = list(pathlib.Path(sparsecnn.checks.__file__).parent.glob("*.py"))
+    nodes = [node for path in files for node in ast.walk(ast.parse(path.read_text()))]
+    above = [n.module for n in nodes if isinstance(n, ast.ImportFrom) and n.level == 2]
+    named = [a.name for n in nodes if isinstance(n, ast.Import) for a in n.names]
+    assert len(files) > 4 and set(above) == {"validation"}
     assert not [name for name in named if name.startswith("sparsecnn")]

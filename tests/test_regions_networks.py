@@ -12,6 +12,7 @@ from tolerances import NETWORK_VALUE
 import sparsecnn as sc
 from sparsecnn.regions import arrangement, cells, formulas, inequalities
 from sparsecnn.regions.geometry import LayerGeometry
+from sparsecnn.regions.piecewise import stages
 
 
 def conv_relu(filters, bias=None, **options):
@@ -157,6 +158,26 @@ def test_a_max_pool_of_an_image_and_of_separate_windows():
     assert sc.regions.count(sc.MaxPool(2, stride=1), (1, 3, 3)).exact == 150
     assert sc.regions.count(sc.MaxPool(2), (1, 2, 4)).exact == 16
     assert sc.regions.count(sc.MaxPool((1, 3)), (2, 1, 3)).exact == 9
+
+
+@pytest.mark.parametrize(
+    ("size", "stride", "shape", "exact"),
+    [
+        ((1, 2), (1, 2), (1, 2, 4), 2**4),  # four pairs apart; strides swapped: a row of 4, 2^3
+        ((1, 2), (2, 1), (1, 2, 4), 2**3),
+        ((2, 1), (2, 1), (1, 4, 2), 2**4),
+        ((2, 1), (1, 2), (1, 4, 2), 2**3),
+        ((2, 1), (1, 1), (1, 3, 2), 4**2),  # two columns of three, ups and downs
+        ((1, 3), (1, 3), (1, 2, 6), 3**4),
+    ],
+)
+def test_a_max_pool_of_other_strides_down_than_across(size, stride, shape, exact):
+    pool = sc.MaxPool(size, stride)
+    assert sc.regions.count(pool, shape).exact == exact
+    (winner,) = stages([pool], shape)
+    x = np.random.default_rng(0).standard_normal((5, *shape))
+    chosen = x.reshape(5, -1)[:, winner.windows].max(axis=-1)
+    np.testing.assert_array_equal(chosen, pool(x).reshape(5, -1))
 
 
 DENSE = [  # inputs, widths, montufar lower, serra lower, naive, montufar, serra, antipodal

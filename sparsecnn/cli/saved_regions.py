@@ -64,26 +64,26 @@ def _network_of(model, arguments):
         model = Level(model, NonNegative())
     if isinstance(model, Level):
         model = Hierarchy([model])
-    shape = arguments.input
     if isinstance(model, Hierarchy):
-        known = model.levels[0].dictionary.signal_shape
-        if shape not in (None, known):
-            raise InputError(
-                f"--input is {shape}, but {arguments.model} is made for inputs of shape {known}; "
-                "expected that shape. Leave --input away."
-            )
-        return model.to_network(), known
+        model = model.to_network()
     if not isinstance(model, Layer):
         raise InputError(
             f"{arguments.model} holds {model!r}, which has no linear regions; expected a network, "
             "a layer, a dictionary or a hierarchy."
         )
-    if shape is None:
+    network = model if isinstance(model, Network) else Network([model])
+    said, known = arguments.input, network.input_shape
+    if said is not None and known not in (None, said):
+        raise InputError(
+            f"--input is {said}, but {arguments.model} is made for inputs of shape {known}; "
+            "expected that shape. Leave --input away."
+        )
+    if said is None and known is None:
         raise InputError(
             f"{arguments.model} does not say what its input is; expected --input "
             "channels,height,width (or --input n for a dense network)."
         )
-    return model if isinstance(model, Network) else Network([model]), shape
+    return network, said or known
 
 
 def _corners(arguments, shape, rng):

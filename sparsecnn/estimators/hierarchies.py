@@ -420,7 +420,8 @@ class SparseCNNClassifier(ClassifierMixin, _LevelsLearner, ImageEstimator):
     def to_network(self):
         """The CNN of the same filters: its outputs are ``decision_function`` with ``steps=1``.
 
-        Takes images ``(n, channels, height, width)``; two classes give one output column.
+        Takes images ``(n, channels, height, width)`` and predicts the same classes; two classes
+        give one output column, the logit of the second.
 
         Returns
         -------

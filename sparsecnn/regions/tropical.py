@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from ..layers import Layer
-from ..validation import InputError, as_float_array, as_pair
+from ..layers import Layer, checked_input, own_parameter
+from ..validation import InputError, as_pair
 
 #: name -> what is taken over the window, what over the channels
 KINDS = {
@@ -50,8 +50,8 @@ class TropicalConv2D(Layer):
     def __init__(self, weights, kind="MinP-S", stride=1, padding=0):
         if kind not in KINDS:
             raise InputError(f"kind is {kind!r}; expected one of {sorted(KINDS)}.")
-        self.weights = as_float_array(
-            weights, "weights", ndim=4, expected="(n_outputs, n_channels, height, width)"
+        self.weights = own_parameter(
+            weights, "weights", 4, "weights (n_outputs, n_channels, height, width)"
         )
         self.kind, self.stride = kind, as_pair(stride, "stride")
         self.padding = as_pair(padding, "padding", minimum=0)
@@ -61,27 +61,28 @@ class TropicalConv2D(Layer):
         return {"weights": self.weights}
 
     def with_params(self, params):
-        weights = params.get("weights", self.weights)
+        weights = self._merged(params)["weights"]
         return TropicalConv2D(weights, self.kind, self.stride, self.padding)
 
     def windows(self, x):
         """Windows of the padded input, (n, channels, out_height, out_width, height, width)."""
         (top, left), (height, width) = self.padding, self.weights.shape[2:]
         padded = np.pad(x, ((0, 0), (0, 0), (top, top), (left, left)))
-        if x.ndim != 4 or x.shape[1] != self.weights.shape[1] or padded.shape[2] < height:
+        if padded.shape[2] < height or padded.shape[3] < width:
             raise InputError(
-                f"TropicalConv2D: x has shape {x.shape}; expected (n, {self.weights.shape[1]}, "
-                f"h, w) of at least {height}x{width} pixels with padding."
+                f"TropicalConv2D: x has {x.shape[2]}x{x.shape[3]} pixels; expected at least "
+                f"{height}x{width} with padding. Use smaller weights, or padding."
             )
         windows = sliding_window_view(padded, (height, width), axis=(2, 3))
         return windows[:, :, :: self.stride[0], :: self.stride[1]]
 
-    def forward(self, x):
+    def _forward(self, x):
+        x = checked_input(x, self, 4, "(n, n_channels, height, width)", self.weights.shape[1])
         inner, outer = KINDS[self.kind]
         windows = self.windows(x)
         w = self.weights.astype(x.dtype, copy=False)[:, :, None, None]
         sums = (windows[:, None] + w).reshape(
-            len(x), *self.weights.shape[:2], *windows.shape[2:4], -1
+            len(x), *self.weights.shape[:2], *windows.shape[2:4], self.weights[0, 0].size
         )
         chosen = _PICK[inner](sums, axis=-1)[..., None]
         values = np.take_along_axis(sums, chosen, axis=-1)[..., 0]
@@ -90,17 +91,18 @@ class TropicalConv2D(Layer):
         else:
             channel = _PICK[outer](values, axis=2)[:, :, None]
             y = np.take_along_axis(values, channel, axis=2)[:, :, 0]
+        shapes = x.shape, values.shape, sums.shape  # all that is kept of those arrays
 
         def pullback(dy):
-            spread = np.zeros(values.shape, dtype=dy.dtype)
+            spread = np.zeros(shapes[1], dtype=dy.dtype)
             if channel is None:
                 spread += dy[:, :, None]
             else:
                 np.put_along_axis(spread, channel, dy[:, :, None], axis=2)
-            full = np.zeros(sums.shape, dtype=dy.dtype)
+            full = np.zeros(shapes[2], dtype=dy.dtype)
             np.put_along_axis(full, chosen, spread[..., None], axis=-1)
             grads = {"weights": full.sum(axis=(0, 3, 4)).reshape(self.weights.shape)}
-            return self._scatter(full.sum(axis=1), x.shape), grads
+            return self._scatter(full.sum(axis=1), shapes[0]), grads
 
         return y, pullback
 
