@@ -370,3 +370,24 @@ def test_a_sample_without_batch_axis_and_a_wrong_width_are_refused_with_both_sha
                 call(wrong)
             assert f"{name} has shape {wrong.shape}" in str(caught.value)
             assert f"(n_samples, {str(batch.shape[1:]).strip('(),')})" in str(caught.value)
+
+
+def test_copies_that_meet_only_along_an_antidiagonal_are_found():
+    filters = np.array([[[[0.0, 1.0], [1.0, 0.0]]]]) / np.sqrt(2)
+    for padding in ("valid", "circular", "same"):
+        dictionary = sc.ConvDictionary(filters, (5, 5), padding=padding)
+        assert not dictionary.is_orthonormal
+        expected = gram_facts(conv_matrix(filters, (5, 5), (1, 1), padding))[0]
+        assert expected > 0.49 and abs(dictionary.mutual_coherence - expected) < 1e-12
+    problem = sc.SparseCodingProblem(
+        np.ones((1, 1, 5, 5)), sc.ConvDictionary(filters, (5, 5)), sc.Laplace(0.1)
+    )
+    with pytest.raises(sc.InputError, match="not orthonormal"):
+        sc.Orthogonal().solve(problem)
+
+
+@pytest.mark.parametrize("name", sorted(DICTIONARIES))
+def test_atom_norms_are_those_of_the_explicit_atoms(name):
+    dictionary = DICTIONARIES[name]
+    norms = np.linalg.norm(explicit(dictionary), axis=1).reshape(1, *dictionary.code_shape)
+    np.testing.assert_allclose(dictionary.atom_norms, norms, rtol=1e-13, atol=1e-13)

@@ -268,3 +268,43 @@ def test_a_program_is_solved_once_for_a_dictionary_and_a_prior(monkeypatch):
     first = sc.SparseCodingProblem(x, dictionary, prior).dual_gap(zero)
     monkeypatch.setattr(duality, "_largest_margin", None)  # a second program would fail
     assert np.array_equal(sc.SparseCodingProblem(x, dictionary, prior).dual_gap(zero), first)
+
+
+@pytest.mark.parametrize("s", [1.0, 1e3])
+def test_one_rate_of_zero_bounds_how_large_a_dual_point_may_be(s):
+    """An interior point grows with the data only as far as the other rates allow."""
+    for seed in range(25):
+        rng = np.random.default_rng(seed)
+        atoms, x = rng.standard_normal((4, 3)), s * rng.standard_normal((2, 3))
+        prior = sc.AsymmetricLaplace(0.0, 0.5)
+        problem = sc.SparseCodingProblem(x, sc.Dictionary(atoms), prior)
+        least = [bounded_least_energy(row, atoms, plus=0.5, minus=0.0)[1] for row in x]
+        for codes in (np.zeros(problem.shape), rng.standard_normal(problem.shape)):
+            found = problem.certificate(codes)
+            lower = found.objective - found.dual_gap
+            assert (lower <= np.array(least) + 1e-9 * s * s)[~np.isnan(lower)].all()
+
+
+def test_masks_that_leave_each_sample_bounded_are_not_taken_for_an_unbounded_batch():
+    """What both samples observe alone would be unbounded; each of them observes more."""
+    atoms, prior = np.array([[0.0, 1.0, 1.0], [1.0, 0.0, 0.0]]), sc.Exponential([-0.1, 0.2])
+    x, mask = np.array([[1.0, 2.0, 9.0], [1.0, 9.0, 0.5]]), np.array([[1, 1, 0], [1, 0, 1]])
+    problem = sc.SparseCodingProblem(x, sc.Dictionary(atoms), prior, mask)
+    solution = sc.FISTA().solve(problem)
+    np.testing.assert_allclose(solution.codes, [[2.1, 0.8], [0.6, 0.8]], atol=1e-5)
+    common = sc.SparseCodingProblem(x, sc.Dictionary(atoms), prior, mask.all(axis=0))
+    with pytest.raises(sc.InputError, match="unbounded below"):
+        sc.FISTA().solve(common)
+
+
+def test_the_energy_that_a_gap_is_relative_to_ignores_masked_pixels():
+    """Away from zero, E(prox(0)): under a mask as with the pixels left out."""
+    rng = np.random.default_rng(0)
+    atoms, x = rng.standard_normal((4, 6)), rng.standard_normal((3, 6))
+    kept = np.array([0, 2, 3, 5])
+    mask = np.isin(np.arange(6), kept)
+    prior = sc.Uniform(0.5, 2.0)
+    masked = sc.SparseCodingProblem(x, sc.Dictionary(atoms), prior, mask)
+    cut = sc.SparseCodingProblem(x[:, kept], sc.Dictionary(atoms[:, kept]), prior)
+    codes = prior.prox(rng.standard_normal(masked.shape))
+    np.testing.assert_allclose(masked.relative_gap(codes), cut.relative_gap(codes), rtol=1e-12)

@@ -532,3 +532,70 @@ def test_a_prior_may_have_a_parameter_called_k():
 
     dictionary = sc.Dictionary.random(4, 3, random_state=0)
     assert sc.solve(sc.SparseCodingProblem([[1.0, 2.0, 0.5]], dictionary, Named(0.1))).converged
+
+
+# -- the sequences themselves ----------------------------------------------------------------
+def _first(solver, problem, n):
+    steps = solver.iterates(problem, None)
+    return [next(steps).copy() for _ in range(n)]
+
+
+def test_fista_takes_the_points_of_nesterovs_sequence():
+    """Beck & Teboulle 2009, (4.1)-(4.3), written out for three iterates."""
+    dictionary, lam = DICTIONARIES["overcomplete"], 0.05
+    x = signals(dictionary, 3, scale=2.0)
+    problem = sc.SparseCodingProblem(x, dictionary, sc.Laplace(lam))
+    step, atoms = 1 / dictionary.lipschitz, dictionary.atoms
+
+    def prox(z):
+        return np.sign(z) * np.maximum(np.abs(z) - step * lam, 0)
+
+    def gradient_step(y):
+        return prox(y + step * (x - y @ atoms) @ atoms.T)
+
+    one = gradient_step(np.zeros(problem.shape))
+    t2 = (1 + np.sqrt(5)) / 2
+    two = gradient_step(one)  # (t_1 - 1) / t_2 = 0: the first point is the iterate itself
+    t3 = (1 + np.sqrt(1 + 4 * t2**2)) / 2
+    point = two + (t2 - 1) / t3 * (two - one)
+    three = gradient_step(point)
+    assert np.abs(point - two).max() > 0.01
+    found = _first(sc.FISTA(), problem, 3)
+    for got, wanted in zip(found, (one, two, three), strict=True):
+        np.testing.assert_allclose(got, wanted, atol=ROUNDING)
+
+
+def test_fista_restarts_where_momentum_points_uphill():
+    """On a long valley it needs far fewer iterations than without, and each restart begins anew."""
+    rng = np.random.default_rng(0)
+    basis = np.linalg.qr(rng.standard_normal((12, 12)))[0]
+    atoms = basis * np.geomspace(1, 0.02, 12)[:, None] @ np.linalg.qr(
+        rng.standard_normal((12, 12)))[0]  # fmt: skip
+    x = rng.standard_normal((4, 12)) @ atoms
+    problem = sc.SparseCodingProblem(x, sc.Dictionary(atoms), sc.Gaussian(1e-6))
+    restarted = sc.FISTA(1e-8, 200_000).solve(problem)
+    step, prior = 1 / problem.dictionary.lipschitz, problem.prior
+    point = previous = np.zeros(problem.shape)
+    t, count, worst = 1.0, 0, np.inf
+    while worst > 1e-8 and count < 20_000:
+        codes = prior.prox(point - step * problem.gradient(point), step)
+        faster = (1 + np.sqrt(1 + 4 * t * t)) / 2
+        point, previous, t = codes + (t - 1) / faster * (codes - previous), codes, faster
+        count += 1
+        if count % 100 == 0:
+            worst = problem.relative_gap(codes).max()
+    assert restarted.converged.all() and restarted.n_iter.max() < count / 2
+
+
+def test_atoms_of_very_different_norms_get_steps_of_their_own():
+    rng = np.random.default_rng(1)
+    sizes = np.array([1e4, 1.0, 1e-3, 3.0, 30.0])
+    atoms = rng.standard_normal((5, 8))
+    atoms /= np.linalg.norm(atoms, axis=1, keepdims=True)
+    x, lam = rng.standard_normal((6, 8)), np.full(5, 0.1)
+    long = sc.SparseCodingProblem(x, sc.Dictionary(sizes[:, None] * atoms), sc.Laplace(lam * sizes))
+    unit = sc.SparseCodingProblem(x, sc.Dictionary(atoms), sc.Laplace(lam))
+    found, wanted = sc.FISTA(1e-9, 5000).solve(long), sc.FISTA(1e-9, 5000).solve(unit)
+    np.testing.assert_allclose(found.codes * sizes, wanted.codes, atol=1e-6)
+    np.testing.assert_allclose(found.objective, wanted.objective, rtol=1e-9)
+    assert found.n_iter.max() <= wanted.n_iter.max() + 2

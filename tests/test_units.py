@@ -8,7 +8,7 @@ from strategies import N_ATOMS, PRIORS, name_of
 from tolerances import SINGLE, UNITS
 
 import sparsecnn as sc
-from sparsecnn.priors.base import times_power
+from sparsecnn.priors.alignment import times_power
 
 V = np.random.default_rng(0).uniform(-4, 4, (6, N_ATOMS))
 GRAD = np.random.default_rng(1).standard_normal(V.shape)
@@ -17,6 +17,13 @@ EXPONENTS = {np.float64: [-300, -200, -155, -103, -62, -20, -9, 9, 20, 62, 103, 
              np.float32: [-30, -20, -13, -8, 8, 13, 20, 30]}  # fmt: skip
 TOLERANCES = {np.float64: UNITS, np.float32: SINGLE}
 CASES = [(kind, e) for kind, exponents in EXPONENTS.items() for e in exponents]
+
+#: scalar priors with a number for every parameter: one setting shows what holds
+ONE_SETTING = [
+    prior
+    for prior in PRIORS
+    if prior.is_separable and not any(np.ndim(value) for value in prior.parameters.values())
+]
 
 
 def exponents(prior):
@@ -107,10 +114,8 @@ def test_the_derivative_in_the_exponent_of_lp_knows_that_the_rate_carries_it():
     np.testing.assert_allclose(got, (ends[1] - ends[0]) / (2 * h), rtol=1e-5)
 
 
-@pytest.mark.parametrize("prior", [p for p in PRIORS if p.is_separable], ids=name_of)
+@pytest.mark.parametrize("prior", ONE_SETTING, ids=name_of)
 def test_a_typed_penalty_is_right_in_every_unit(prior):
-    if any(np.ndim(value) for value in prior.parameters.values()):
-        pytest.skip("one setting of the parameters shows it")
     reference = typed(prior).prox(V)
     slope = typed(prior).prox_vjp(V, 0.7, GRAD)[0]
     for e in EXPONENTS[np.float64]:
@@ -124,22 +129,20 @@ def test_a_typed_penalty_is_right_in_every_unit(prior):
         np.testing.assert_allclose(found, slope, atol=20 * UNITS)
 
 
-@pytest.mark.parametrize("prior", [p for p in PRIORS if p.is_separable], ids=name_of)
+@pytest.mark.parametrize("prior", ONE_SETTING, ids=name_of)
 def test_values_of_codes_of_any_size_are_the_formulas(prior):
     """Against exact arithmetic on the formula: no square on the way leaves the float range."""
     import sympy as sp
 
     from sparsecnn.symbolic.penalty import Penalty, Z
 
-    if any(np.ndim(value) for value in prior.parameters.values()):
-        pytest.skip("one setting of the parameters shows it")
     for e in (-290, -150, 150, 290):
         twin = in_units_of(prior, 10.0**e)
         if twin is None:
             continue
         z = prior.prox(V[:1, :1] + 6.0) * 10.0**e
-        penalty = Penalty.from_text(prior.formula, prior.support, twin.names if hasattr(twin, "names")
-                                    else tuple(twin.parameters), tuple(twin.parameters))  # fmt: skip
+        names = tuple(twin.parameters)
+        penalty = Penalty.from_text(prior.formula, prior.support, names, names)
         table = {s: sp.Float(float(twin.parameters[s.name]), 40) for s in penalty.parameters}
         exact = penalty.expression.subs({Z: sp.Float(float(z[0, 0]), 40), **table}).evalf(30)
         with np.errstate(over="ignore", under="ignore"):

@@ -190,13 +190,21 @@ def _dual_side(prior, method, *arguments):
 
 
 def _check_fraction(prior, v, fraction):
+    """From zero, and from a point inside: feasible up to the fraction, and not beyond."""
     column = fraction.reshape((-1,) + (1,) * (v.ndim - 1))
-    inside = np.isfinite(prior.conjugate((1 - 1e-9) * column * v))
-    i = int(np.argmin(inside))
-    require(inside[i], prior, "feasible_fraction is infeasible", direction=v[i], t=fraction[i])
-    beyond = np.isinf(prior.conjugate((column * (1 + 1e-6) + 1e-6) * v)) | (fraction > 0.999)
-    i = int(np.argmin(beyond))
-    require(beyond[i], prior, "feasible_fraction is too small", direction=v[i], t=fraction[i])
+    start = 0.4 * np.roll(column * v, 1, axis=0)
+    inner = np.asarray(_dual_side(prior, "feasible_fraction", start, v - start))
+    for origin, way, t in ((0 * v, v, fraction), (start, v - start, inner)):
+        t_column = t.reshape(column.shape)
+        inside = np.isfinite(prior.conjugate(origin + (1 - 1e-9) * t_column * way))
+        i = int(np.argmin(inside))
+        require(inside[i], prior, "feasible_fraction is infeasible", start=origin[i],
+                direction=way[i], t=t[i])  # fmt: skip
+        further = origin + (t_column * (1 + 1e-6) + 1e-6) * way
+        beyond = np.isinf(prior.conjugate(further)) | (t > 0.999)
+        i = int(np.argmin(beyond))
+        require(beyond[i], prior, "feasible_fraction is too small", start=origin[i],
+                direction=way[i], t=t[i])  # fmt: skip
 
 
 def _check_prior_derivatives(prior, v, step, rng):

@@ -11,7 +11,8 @@ import functools
 
 import numpy as np
 
-from ..priors.base import SeparablePrior, check_unit
+from ..priors.arguments import check_unit
+from ..priors.base import SeparablePrior
 from ..validation import InputError
 
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(20)

@@ -16,35 +16,26 @@ import array_api_compat
 import numpy as np
 
 from ..validation import InputError, InputTypeError
+from .alignment import (
+    aligned,
+    left_aligned,
+    reduce_like,
+    sum_per_sample,
+    times_power,
+    times_two_to,
+)
+from .arguments import (
+    check_unit,
+    checked_grad,
+    checked_step,
+    delivered,
+    float_codes,
+    short,
+    single_step,
+)
 
 #: what stands for an infinite step, and what share of an input counts then as nothing left
 _ENDLESS, _NOTHING = 2.0**600, 2.0**-60
-
-
-def float_codes(codes, name="codes"):
-    """Return ``(namespace, floating array)``; integers, lists and booleans become float64."""
-    if isinstance(codes, np.ma.MaskedArray):
-        raise InputTypeError(
-            f"{name} is a masked array, whose mask a prior cannot honour. Use {name}.filled(0)."
-        )
-    if not array_api_compat.is_array_api_obj(codes):
-        try:
-            codes = np.asarray(codes)
-        except (TypeError, ValueError) as error:
-            raise InputTypeError(
-                f"{name} cannot be read as an array ({error}); expected real numbers, batch first."
-            )
-    xp = array_api_compat.array_namespace(codes)
-    if not xp.isdtype(codes.dtype, "real floating"):
-        if not xp.isdtype(codes.dtype, ("bool", "integral")):
-            raise InputTypeError(f"{name} has dtype {codes.dtype}; expected real numbers.")
-        codes = xp.astype(codes, xp.float64)
-    return xp, codes
-
-
-def _is_one_sample(shape, codes_shape):
-    """Whether codes as long as a list of parameters are one sample, not a batch of scalar codes."""
-    return len(shape) == 1 and tuple(shape) == tuple(codes_shape)
 
 
 class Prior:
@@ -162,7 +153,7 @@ class Prior:
     def _aligned(self, xp, codes):
         """The parameters, reshaped so that they broadcast from the first axis after the batch."""
         return [
-            _align(xp, name, value, codes, name in self._positive)
+            aligned(xp, name, value, codes, name in self._positive)
             for name, value in self.parameters.items()
         ]
 
@@ -305,7 +296,7 @@ class SeparablePrior(Prior):
         if outside is not None:
             elementwise = xp.where(outside, xp.inf, elementwise)
         with np.errstate(over="ignore"):
-            return _sum_per_sample(xp, elementwise, self)
+            return sum_per_sample(xp, elementwise, self)
 
     def prox(self, v, step=1.0, out=None):
         xp, v = float_codes(v, "v")
@@ -335,7 +326,7 @@ class SeparablePrior(Prior):
 
     def prox_vjp(self, v, step, grad):
         xp, v = float_codes(v, "v")
-        step = single_step(step)
+        step, grad = single_step(step), checked_grad(xp, grad, v)
         slope, partials = xp.empty_like(v), {}
         with np.errstate(over="ignore", invalid="ignore"):
             for part in self._parts(xp, v, step):
@@ -348,7 +339,7 @@ class SeparablePrior(Prior):
                 for name, value in self._in_given_units(xp, part, found[1]).items():
                     partials.setdefault(name, xp.empty_like(v))[part.where] = value
             gradients = {
-                name: _reduce_like(xp, grad * partials[name], value)
+                name: reduce_like(xp, grad * partials[name], value)
                 for name, value in self.parameters.items()
             }
         gradients["step"] = xp.sum(grad * partials["step"])
@@ -363,7 +354,7 @@ class SeparablePrior(Prior):
             return
         size = xp.where(xp.isfinite(v), xp.abs(v), 0.0)
         for name, length in self._lengths.items():
-            size = xp.maximum(size, xp.asarray(_align(xp, name, length, v), dtype=v.dtype))
+            size = xp.maximum(size, xp.asarray(aligned(xp, name, length, v), dtype=v.dtype))
         groups = xp.round(xp.log2(xp.where(size > 0, size, 1.0)) / bits)
         step = step if isinstance(step, float) else xp.broadcast_to(step, v.shape)
         for group in np.unique(np.asarray(groups)):
@@ -431,7 +422,7 @@ class SeparablePrior(Prior):
         inside = (v >= low) & (v <= high)
         with np.errstate(over="ignore"):
             elementwise = self._conjugate(xp, xp.clip(v, low, high), *self._aligned(xp, v))
-        return _sum_per_sample(xp, xp.where(inside, elementwise, xp.inf), self)
+        return sum_per_sample(xp, xp.where(inside, elementwise, xp.inf), self)
 
     def conjugate_inside(self, v):
         """Conjugate after clipping ``v`` into the closed domain (dual points up to rounding)."""
@@ -440,7 +431,7 @@ class SeparablePrior(Prior):
         clipped = xp.clip(v, *self._domain(*params))
         with np.errstate(over="ignore"):
             elementwise = self._conjugate(xp, clipped, *params)
-        return _sum_per_sample(xp, elementwise, self)
+        return sum_per_sample(xp, elementwise, self)
 
     def dual_domain(self, codes):
         """Bounds ``(low, high)`` of the conjugate's domain, broadcastable against ``codes``."""
@@ -478,7 +469,6 @@ class SeparablePrior(Prior):
         raise NotImplementedError
 
 
-# -- alignment ------------------------------------------------------------------------------
 class _Part(NamedTuple):
     """Entries that a formula takes at once: which (None for all), in units of ``2**exponent``."""
 
@@ -487,129 +477,3 @@ class _Part(NamedTuple):
     v: object
     step: object
     parameters: list
-
-
-def _align(xp, name, value, codes, positive=False):
-    """A parameter as an array that broadcasts against the codes, within their float range."""
-    limits = xp.finfo(codes.dtype)  # a float64 parameter may exceed float32 codes
-    value = np.clip(value, limits.smallest_normal if positive else -limits.max, limits.max)
-    value = left_aligned(name, value, codes)
-    return xp.asarray(value, dtype=codes.dtype, device=array_api_compat.device(codes))
-
-
-def left_aligned(name, value, codes):
-    """``value`` with trailing axes, so that it broadcasts from the first axis after the batch."""
-    if not value.ndim or _is_one_sample(value.shape, codes.shape):
-        return value
-    free = codes.ndim - 1 - value.ndim
-    if free < 0 or tuple(codes.shape[1 : 1 + value.ndim]) != value.shape:
-        raise InputError(
-            f"{name} has shape {value.shape} but the codes have shape {tuple(codes.shape)}, "
-            f"batch first; expected a number, ({codes.shape[1] if codes.ndim > 1 else 1},) "
-            "for one per atom, or the full shape of one sample."
-        )
-    return value.reshape(value.shape + (1,) * free)
-
-
-def _sum_per_sample(xp, elementwise, prior):
-    single = any(
-        isinstance(p, np.ndarray) and _is_one_sample(p.shape, elementwise.shape)
-        for p in prior.parameters.values()
-    )
-    axes = tuple(range(0 if single else 1, elementwise.ndim))
-    return xp.sum(elementwise, axis=axes) if axes else elementwise
-
-
-def _reduce_like(xp, array, parameter):
-    """Sum ``array`` over the axes along which ``parameter`` was broadcast."""
-    if not isinstance(parameter, np.ndarray):
-        return xp.sum(array)
-    if _is_one_sample(parameter.shape, array.shape):
-        return array
-    trailing = tuple(range(1 + parameter.ndim, array.ndim))
-    return xp.sum(array, axis=(0, *trailing))
-
-
-def times_power(value, s, exponent):
-    """``value * s**exponent``, clipped to the float range; exact where the factor is exact.
-
-    Positive values stay positive.
-    """
-    limits = np.finfo(np.float64)
-    mantissa, twos = np.frexp(s)
-    power = twos * np.asarray(exponent, dtype=float)
-    whole = np.floor(power)
-    with np.errstate(over="ignore", under="ignore"):
-        scaled = value * mantissa**exponent * np.exp2(power - whole)
-        scaled = np.clip(np.ldexp(scaled, whole.astype(int)), -limits.max, limits.max)
-    scaled = np.where(np.asarray(value) > 0, np.maximum(scaled, limits.tiny), scaled)
-    return scaled if scaled.ndim else float(scaled)
-
-
-def times_two_to(array, exponent):
-    """``array * 2**exponent`` for an even exponent whose power may leave the array's range."""
-    half = 2.0 ** (exponent // 2)
-    return array * half * half
-
-
-def check_unit(s, name="s"):
-    """A unit as a float; refused unless it is a positive number."""
-    if isinstance(s, bool) or not isinstance(s, numbers.Real) or not (np.isfinite(s) and s > 0):
-        raise InputError(f"{name} is {s!r}; expected a positive number, the unit of the codes.")
-    return float(s)
-
-
-def check_same_shape(prior, first, second):
-    """Refuse two array parameters of a prior that are compared but differ in shape."""
-    a, b = np.shape(getattr(prior, first)), np.shape(getattr(prior, second))
-    if a and b and a != b:
-        raise InputError(
-            f"{type(prior).__name__}: {first} has shape {a} and {second} has shape {b}; expected "
-            "equal shapes, or a number for one of them."
-        )
-
-
-def delivered(result, out):
-    """``result``, written into ``out`` where one is given that can hold it."""
-    if out is None:
-        return result
-    fits = array_api_compat.is_array_api_obj(out) and tuple(out.shape) == tuple(result.shape)
-    if not (fits and array_api_compat.array_namespace(out).isdtype(out.dtype, "real floating")):
-        raise InputError(
-            f"out has shape {getattr(out, 'shape', None)} and dtype {getattr(out, 'dtype', None)}; "
-            f"expected a floating array of v's shape {tuple(result.shape)}. Leave out away, or "
-            "pass numpy.empty(v.shape)."
-        )
-    out[...] = result
-    return out
-
-
-def checked_step(step):
-    """``step`` as a float, or an array of steps as it is; refused unless positive."""
-    if isinstance(step, numbers.Real):
-        step = float(step)  # a plain number does not promote float32 codes
-    elif not array_api_compat.is_array_api_obj(step) or np.iscomplexobj(step):
-        raise InputTypeError(f"step is {step!r}; expected a positive number, or an array of them.")
-    if not (step if isinstance(step, float) else np.min(np.asarray(step))) > 0:
-        raise InputError(
-            f"step is {short(step)}; expected a positive number, such as 1 / lipschitz."
-        )
-    return step
-
-
-def single_step(step):
-    """The step of a derivative: one number."""
-    step = checked_step(step)
-    if not isinstance(step, float):
-        raise InputError(
-            f"step has shape {tuple(step.shape)}; expected one number for prox_vjp. Call it for "
-            "the coefficients of each step."
-        )
-    return step
-
-
-def short(value):
-    """A parameter in a message: the number, or an array's shape and range."""
-    if isinstance(value, np.ndarray):
-        return f"array of shape {value.shape} in [{value.min():.4g}, {value.max():.4g}]"
-    return f"{value:g}" if isinstance(value, float) else repr(value)

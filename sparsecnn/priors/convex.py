@@ -9,7 +9,8 @@ from __future__ import annotations
 import numpy as np
 
 from ..validation import InputError
-from .base import SeparablePrior, check_same_shape
+from .arguments import check_same_shape
+from .base import SeparablePrior
 
 
 def soft_threshold(xp, v, threshold):

@@ -9,7 +9,8 @@ from __future__ import annotations
 import numpy as np
 
 from ..validation import InputError
-from .base import SeparablePrior, check_unit, short
+from .arguments import check_unit, short
+from .base import SeparablePrior
 from .convex import soft_threshold
 from .roots import increasing_root
 

@@ -12,7 +12,9 @@ from typing import NamedTuple
 import numpy as np
 
 from ..validation import InputError, InputTypeError
-from .base import SeparablePrior, check_unit, left_aligned, short, times_power
+from .alignment import left_aligned, times_power
+from .arguments import check_unit, short
+from .base import SeparablePrior
 
 #: names a parameter cannot have, because they mean something to the class
 _RESERVED = {"formula", "support", "values", "unit", "step", "names"}

@@ -9,7 +9,8 @@ from __future__ import annotations
 import numpy as np
 
 from ..validation import InputError, as_integer
-from .base import Prior, checked_step, delivered, float_codes, single_step
+from .arguments import checked_grad, checked_step, delivered, float_codes, single_step
+from .base import Prior
 
 
 class GroupLaplace(Prior):
@@ -124,7 +125,7 @@ class GroupLaplace(Prior):
 
     def prox_vjp(self, v, step, grad):
         xp, original, v = self._batched(v, "v")
-        step = single_step(step)
+        step, grad = single_step(step), checked_grad(xp, grad, original)
         grad = xp.reshape(grad, v.shape)
         norms, safe, gain = self._gain(xp, v, step)
         unit = v / self._spread(xp, safe)
@@ -236,6 +237,7 @@ class TopK(Prior):
     def prox_vjp(self, v, step, grad):
         xp, v = float_codes(v, "v")
         single_step(step)
+        grad = checked_grad(xp, grad, v)
         return xp.where(self._kept(xp, v), grad, xp.zeros_like(grad)), {"step": xp.sum(grad) * 0}
 
 

@@ -49,8 +49,8 @@ class Solution:
     objective : array, shape (n_samples,)
         Energy, float64.
     gap : array, shape (n_samples,)
-        Relative duality gap: ``(E(z) - lower bound) / max(E(z), E(0))``, float64; nan when the
-        prior is not convex.
+        Relative duality gap: ``(E(z) - lower bound) / max(|E(z)|, |E(0)|)``, float64; nan when the
+        prior is not (known to be) convex.
     residual : array, shape (n_samples,)
         Relative fixed-point residual of the proximal-gradient step, float64.
     n_iter : array of int, shape (n_samples,)
