@@ -19,8 +19,11 @@ def is_one_sample(shape, codes_shape):
 def aligned(xp, name, value, codes, positive=False):
     """A parameter as an array that broadcasts against the codes, within their float range."""
     limits = xp.finfo(codes.dtype)  # a float64 parameter may exceed float32 codes
-    value = np.clip(value, limits.smallest_normal if positive else -limits.max, limits.max)
-    value = left_aligned(name, value, codes)
+    low, high = float(limits.smallest_normal if positive else -limits.max), float(limits.max)
+    if isinstance(value, np.ndarray):
+        value = left_aligned(name, np.clip(value, low, high), codes)
+    else:
+        value = min(max(value, low), high)
     return xp.asarray(value, dtype=codes.dtype, device=array_api_compat.device(codes))
 
 

@@ -72,10 +72,12 @@ class StudentT(_NonConvexPrior):
         return super().scaled(max(s, float(np.max(self.gamma)) * 2.0**-500))
 
     def _value(self, xp, z, c, gamma):
-        size = xp.abs(z)
-        far = size > 1e9 * gamma  # there the 1 is below the last place, and the square may overflow
-        near = xp.where(far, 0.0, size) / gamma
-        return c * xp.where(far, 2 * _log_one_plus(xp, size, gamma), xp.log1p(near**2))
+        ratio = xp.abs(z) / gamma
+        far = ratio > 1e9  # there the 1 is below the last place, and the square may overflow
+        if not bool(xp.any(far)):
+            return c * xp.log1p(ratio**2)
+        near = xp.log1p(xp.where(far, 0.0, ratio) ** 2)
+        return c * xp.where(far, 2 * _log_one_plus(xp, xp.abs(z), gamma), near)
 
     def _prox(self, xp, v, step, c, gamma):
         size = xp.abs(v)
@@ -513,9 +515,11 @@ class Lp(_NonConvexPrior):
 
 def _log_one_plus(xp, size, unit):
     """``log(1 + size / unit)``, also where the quotient leaves the float range."""
-    far = size > 1e200 * unit
-    tail = xp.log(xp.where(far, size, xp.ones_like(size))) - xp.log(unit)
-    return xp.where(far, tail, xp.log1p(xp.where(far, 0.0, size) / unit))
+    ratio = size / unit
+    lost = xp.isinf(ratio)
+    if not bool(xp.any(lost)):
+        return xp.log1p(ratio)
+    return xp.where(lost, xp.log(size) - xp.log(unit), xp.log1p(xp.where(lost, 0.0, ratio)))
 
 
 def _power_floor(xp, z):
