@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import json
+import math
 import shutil
 import subprocess
 import sys
@@ -400,6 +401,71 @@ def test_what_is_no_elementwise_function_is_refused_with_the_reason():
     ):
         with pytest.raises(sc.InputError, match=words):
             sc.explain(function)
+
+
+def _absolute_in_place(x):
+    np.abs(x, out=x)
+    return x
+
+
+def _relu_in_place(x):
+    x[x < 0] = 0
+    return x
+
+
+def test_a_function_that_works_in_place_gets_a_copy():
+    assert not sc.explain(_absolute_in_place).is_prox
+    assert not sc.explain(_absolute_in_place, dim=3).is_prox
+    found = sc.explain(_relu_in_place)
+    x = np.linspace(-3, 3, 13)
+    assert found.sparse and (found.prior.prox(x) == np.maximum(x, 0)).all() and x[0] == -3
+
+
+@pytest.mark.parametrize("name, function, dim", [
+    ("a type read off the first value", np.vectorize(lambda x: 0 if x < 0 else x), None),
+    ("a first value that few inputs have", np.vectorize(lambda x: x if abs(x) > 0.1 else 0), None),
+    ("the largest of the batch", lambda x: x / max(1, np.abs(x).max() / 50), None),
+    ("the size of the batch", lambda x: np.tanh(x) if x.size > 1000 else np.sin(x), None),
+    ("the order", lambda x: np.maximum.accumulate(x), None),
+    ("the statistics of the batch", lambda x: (x - x.mean(axis=0)) / (1 + x.std(axis=0)), 3),
+    ("the norm of the batch", lambda x: x / np.linalg.norm(x), 3),
+])  # fmt: skip
+def test_a_function_of_its_batch_is_refused(name, function, dim):
+    with pytest.raises(sc.InputError, match="alone or in another order"):
+        sc.explain(function, dim=dim)
+
+
+def _clipped(v):
+    """Of one vector: its projection on the unit ball."""
+    return v if np.linalg.norm(v, axis=0) <= 1 else v / np.linalg.norm(v, axis=0)
+
+
+def test_functions_of_one_number_or_one_vector_are_mapped():
+    x = np.linspace(-3, 3, 13)
+    for function, whole in (
+        (math.tanh, np.tanh), (lambda x: x if x > 0 else 0, lambda x: np.maximum(x, 0)),
+        (np.vectorize(lambda x: 0 if x < 0 else x, otypes=[float]), lambda x: np.maximum(x, 0)),
+    ):  # fmt: skip
+        np.testing.assert_allclose(sc.explain(function).prior.prox(x), whole(x), atol=1e-12)
+    assert sc.explain(_clipped, dim=3).convex
+    with pytest.raises(sc.InputError, match="not finite at x = -60"):
+        sc.explain(math.sqrt)
+
+
+def test_what_cannot_be_called_or_gives_no_numbers_is_refused_with_the_reason():
+    for function, words in (
+        (lambda x: 1 / 0, "ZeroDivisionError"), (lambda x, y: x, "missing 1 required"),
+        (lambda x: None, "expected numbers"), (lambda x: ["a"] * len(x), "expected numbers"),
+    ):  # fmt: skip
+        with pytest.raises(sc.InputError, match=words):
+            sc.explain(function)
+
+
+@pytest.mark.parametrize("call", [sc.explain, sc.derive])
+@pytest.mark.parametrize("kind", [sc.Laplace, sc.Activation, type("MyAct", (), {})])
+def test_a_class_in_place_of_an_instance_is_refused_by_name(call, kind):
+    with pytest.raises(sc.InputTypeError, match=f"the class {kind.__name__}; expected an instance"):
+        call(kind)
 
 
 def test_posterior_means_are_told_from_maps():

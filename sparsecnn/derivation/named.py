@@ -12,6 +12,7 @@ from ..priors import Prior, SymbolicPrior
 from ..symbolic.parser import names_in
 from ..symbolic.penalty import Penalty
 from ..validation import InputError, InputTypeError
+from .callables import refuse_class
 from .rows import SCALAR
 
 
@@ -26,6 +27,7 @@ def prior_of_row(row, **changed):
 
 def as_prior(prior, parameters=None):
     """A Prior from a Prior, an Explanation, a row's name or a formula."""
+    refuse_class(prior, "prior")
     parameters = dict(parameters or {})
     support = parameters.pop("support", "real")
     if isinstance(prior, str):

@@ -19,6 +19,7 @@ from ..symbolic.cancellation import steady
 from ..symbolic.parser import FUNCTIONS, names_in, parse, symbol
 from ..symbolic.penalty import Z
 from ..validation import InputError, InputTypeError
+from .callables import along_rows, elementwise, refuse_class
 from .known import KNOWN, VARIANTS, KnownActivation
 from .modules import (
     REFUSED,
@@ -27,11 +28,9 @@ from .modules import (
     is_torch,
     name_of,
     normalisation,
-    on_arrays,
     parameters_of,
 )
-from .sampling import real
-from .vectors import VECTOR_MAPS, explain_vector
+from .vectors import VECTOR_MAPS, check_dim, explain_vector
 from .verdict import UNLISTED, Subject, exact, explain_scalar
 
 
@@ -64,6 +63,7 @@ def explain(activation, *, dim=None):
     >>> found.is_prox, found.witness["f(x)"] > found.witness["f(y)"]
     (False, True)
     """
+    refuse_class(activation, "activation")
     if isinstance(activation, Activation):
         activation = activation.prior
     if hasattr(activation, "prox_vjp"):
@@ -76,8 +76,8 @@ def explain(activation, *, dim=None):
         return _of_module(activation)
     if callable(activation):
         if dim is not None:
-            probe = np.linspace(-2, 2, dim)[None] if isinstance(dim, int) and dim > 1 else None
-            return explain_vector(on_arrays(activation, probe), dim, name_of(activation))
+            function = along_rows(activation, check_dim(dim))
+            return explain_vector(function, dim, name_of(activation))
         return _of_callable(activation)
     if is_torch(activation) or type(activation).__module__.startswith("torch."):
         return _of_module(activation)
@@ -219,21 +219,7 @@ def _refuse_foreign(expression):
 
 
 def _of_callable(function):
-    name = name_of(function)
-    x = np.linspace(-2, 2, 5)
-    function = on_arrays(function, x)
-    y = real(function(x), name).astype(float)
-    if y.shape != x.shape:
-        raise InputError(
-            f"{name} maps shape {x.shape} to {y.shape}; expected an elementwise function, or "
-            "dim=... for a map of vectors."
-        )
-    alone = np.array([np.asarray(function(x[k : k + 1]), dtype=float)[0] for k in range(5)])
-    if not np.allclose(y, alone, rtol=1e-6, atol=1e-12):
-        raise InputError(
-            f"{name} gives another value when its input stands alone; expected a deterministic "
-            "elementwise function, or dim=... for a map of vectors."
-        )
+    name, function = name_of(function), elementwise(function)
     return explain_scalar(Subject(name, function, known=KNOWN.get(name, UNLISTED), black_box=True))
 
 

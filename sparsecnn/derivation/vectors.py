@@ -62,10 +62,15 @@ _MEANS = {"softmax": "one-hot codes (with input x/sigma^2 plus the log of their 
 _CYCLE_POINTS = 120
 
 
-def explain_vector(function, dim, name, *, n_points=200, seed=0):
-    """The verdict on a map of vectors of length ``dim`` (last axis)."""
+def check_dim(dim):
+    """The length of the vectors of a map, as it came."""
     if isinstance(dim, bool) or not isinstance(dim, int) or not 2 <= dim <= 512:
         raise InputError(f"dim is {dim!r}; expected an integer from 2 to 512.")
+    return dim
+
+
+def explain_vector(function, dim, name, *, n_points=200, seed=0):
+    """The verdict on a map of vectors of length ``dim`` (last axis)."""
     points, values = _finite_values(function, _test_points(dim, n_points, seed), name)
     witness = _fall(points, values) or _cycle(points, values)
     if witness is not None:
