@@ -531,9 +531,55 @@ def test_vector_maps_get_the_verdict_of_the_theory(name):
     found = sc.explain(function, dim=4)
     assert found.is_prox == is_prox, found.reason
     assert found.evidence == ("sampled" if is_prox else found.evidence)
-    if is_prox and name != "keep the largest after ReLU":  # its Jacobian does not see the jumps
+    if is_prox:
         assert found.convex == convex, found.reason
     json.dumps(found.to_dict())
+
+
+def _two_largest(x):
+    kept = np.argsort(-np.abs(x), axis=-1)[..., 2:]
+    y = x.copy()
+    np.put_along_axis(y, kept, 0.0, axis=-1)
+    return y
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        _two_largest,
+        lambda x: VECTOR_MAPS["keep_largest"](_relu(x)),
+        lambda x: np.eye(x.shape[-1])[x.argmax(axis=-1)],
+        lambda x: x * (np.linalg.norm(x, axis=-1, keepdims=True) > 0.02),
+        lambda x: np.stack([np.tanh(x[..., 0]), x[..., 1] * (np.abs(x[..., 1]) > 1)], axis=-1),
+    ],
+    ids=["top 2", "largest of ReLU", "one-hot", "block hard threshold", "one entry jumps"],
+)
+def test_a_map_that_jumps_is_no_convex_prox_and_two_near_points_show_it(function):
+    dim = 2 if "stack" in function.__code__.co_names else 4
+    found = sc.explain(function, dim=dim)
+    assert found.is_prox and found.convex is False and found.largest_slope == np.inf
+    points = np.array(list(found.checks[1].counterexample.values())).reshape(2, 1, dim)
+    x, y = points
+    assert np.linalg.norm(x - y) < 1e-5 and np.linalg.norm(function(x) - function(y)) > 0.009
+
+
+#: of one variable; the same verdict is due when they are passed as maps of vectors
+_OF_ONE = [
+    np.sign, np.round, np.tanh, _relu, np.sinh, np.abs, lambda x: x * (np.abs(x) > 1),
+    lambda x: x * (np.abs(x) > 0.01), lambda x: np.tanh(100 * x), lambda x: x * 0,
+    lambda x: x + 0.2 * _relu(x - 3.05), lambda x: x / (1 + np.exp(-x)), lambda x: 0.5 * x,
+    lambda x: np.tanh(x.astype(np.float32)), lambda x: x - 2 * _relu(x - 30),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("k", range(len(_OF_ONE)))
+@pytest.mark.parametrize("dim", [2, 5])
+def test_a_function_of_every_entry_gets_the_verdict_of_the_function(k, dim):
+    one, many = sc.explain(_OF_ONE[k]), sc.explain(_OF_ONE[k], dim=dim)
+    assert one.is_prox == many.is_prox
+    if one.is_prox:
+        for fact in ("convex", "sparse", "proper", "largest_slope", "penalty"):
+            assert getattr(one, fact) == getattr(many, fact), fact
 
 
 @pytest.mark.parametrize("name", VECTOR_MAPS)

@@ -136,7 +136,7 @@ def _on_arrays(thing, probe, item, by_item):
         function = way(thing)
         try:
             found = function(probe)
-        except Exception as error:  # noqa: BLE001 - whatever a user's function raises
+        except Exception as error:
             failures.append(error)
             continue
         if way is not by_item or np.isfinite(real(found, name_of(thing))).any():

@@ -31,7 +31,7 @@ from .modules import (
     parameters_of,
 )
 from .vectors import VECTOR_MAPS, check_dim, explain_vector
-from .verdict import UNLISTED, Subject, exact, explain_scalar
+from .verdict import Subject, exact, explain_black_box, explain_scalar
 
 
 def explain(activation, *, dim=None):
@@ -219,8 +219,7 @@ def _refuse_foreign(expression):
 
 
 def _of_callable(function):
-    name, function = name_of(function), elementwise(function)
-    return explain_scalar(Subject(name, function, known=KNOWN.get(name, UNLISTED), black_box=True))
+    return explain_black_box(name_of(function), elementwise(function))
 
 
 # -- modules of torch -----------------------------------------------------------------------
