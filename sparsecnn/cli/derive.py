@@ -47,6 +47,9 @@ def add_derive(commands):
         "--support", choices=("real", "nonnegative"), default="real", help="of a formula"
     )
     parser.add_argument(
+        "--time-limit", type=float, default=20.0, metavar="S", help="give up after S seconds"
+    )
+    parser.add_argument(
         "--book", action="store_true", help="all chapters and the atlas, into the folder --out"
     )
     add_common(parser, out=None)
@@ -77,6 +80,7 @@ def _run_derive(arguments):
         arguments.dictionary,
         arguments.noise,
         arguments.estimator,
+        time_limit=arguments.time_limit,
         **support,
     )
     verification = book.verified(derivation)

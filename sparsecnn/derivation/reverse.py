@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import reprlib
 
 import numpy as np
 import sympy as sp
@@ -16,7 +17,8 @@ import sympy as sp
 from ..activations import ACTIVATIONS
 from ..layers import Activation
 from ..symbolic.cancellation import steady
-from ..symbolic.parser import FUNCTIONS, names_in, parse, symbol
+from ..symbolic.deadline import within
+from ..symbolic.parser import FUNCTIONS, names_in, parse, refuse_endless, symbol
 from ..symbolic.penalty import Z
 from ..validation import InputError, InputTypeError
 from .callables import along_rows, elementwise, refuse_class
@@ -34,7 +36,7 @@ from .vectors import VECTOR_MAPS, check_dim, explain_vector
 from .verdict import Subject, exact, explain_black_box, explain_scalar
 
 
-def explain(activation, *, dim=None):
+def explain(activation, *, dim=None, time_limit=20.0):
     """Say which model an activation implements: its penalty and prior, or why there is none.
 
     Parameters
@@ -45,6 +47,8 @@ def explain(activation, *, dim=None):
         module of torch, or a Sequential of elementwise ones.
     dim : int, optional
         For a callable that maps vectors (last axis): their length.
+    time_limit : float or None
+        Seconds after which the search stops with an error; None sets no limit.
 
     Returns
     -------
@@ -64,6 +68,17 @@ def explain(activation, *, dim=None):
     (False, True)
     """
     refuse_class(activation, "activation")
+    with within(time_limit, f"explaining {reprlib.repr(activation)}", _WAY_OUT):
+        return _explained(activation, dim)
+
+
+_WAY_OUT = (
+    "Write the formula with fewer functions, pass it as a function of arrays, which is sampled, or "
+    "pass a larger time_limit (in seconds; None for no limit)."
+)
+
+
+def _explained(activation, dim):
     if isinstance(activation, Activation):
         activation = activation.prior
     if hasattr(activation, "prox_vjp"):
@@ -185,6 +200,7 @@ def _threshold_penalty(known, values):
 
 def _of_expression(expression):
     _refuse_foreign(expression)
+    refuse_endless(expression, "activation")
     symbols = sorted(expression.free_symbols, key=str)
     if len(symbols) != 1:
         raise InputError(f"activation has the symbols {symbols}; expected one, such as x.")
