@@ -97,6 +97,26 @@ def test_vector_rows_ill_posed_rows_and_posterior_means_are_verified(row, scale)
         assert evidence.passed, str(evidence)
 
 
+@pytest.mark.parametrize("key, kind", [("group_laplace", "GroupLaplace"), ("top_k", "TopK")])
+@pytest.mark.parametrize("method", ["prox", "value"])
+def test_a_vector_row_of_a_class_of_the_package_fails_when_the_class_does(
+    key, kind, method, monkeypatch
+):
+    row = next(r for r in sc.atlas() if r.key == key)
+    cls = getattr(sc, kind)
+    right = getattr(cls, method)
+
+    def wrong(self, v, *rest, **options):
+        found = right(self, v, *rest, **options)
+        if method == "prox":
+            return found * 1.01
+        return found + 0.01 if kind == "GroupLaplace" else np.zeros_like(found)
+
+    assert all(e.passed for e in row.verify(5))
+    monkeypatch.setattr(cls, method, wrong)
+    assert [e.verdict for e in row.verify(5)] == [REFUTED]
+
+
 @pytest.mark.parametrize("dictionary", DICTIONARIES)
 def test_each_kind_of_dictionary_has_its_own_verified_chain(dictionary):
     verification = sc.derive(sc.Exponential([0.3, 0.5]), dictionary=dictionary).verify()
@@ -644,6 +664,7 @@ def test_html_is_well_formed_self_contained_and_shows_cases():
         assert forbidden not in page.replace("http://www.w3.org/1998/Math/MathML", "")
     assert '<mtable class="cases">' in page and "CONFIRMED" in page and "PROVED" in page
     ElementTree.fromstring(page.split("\n", 1)[1].replace("&nbsp;", " "))
+    assert page.count("<h1") == 1
     assert "[code]" not in page and "<code>" not in page
 
 

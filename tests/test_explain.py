@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import sparsecnn as sc
-from sparsecnn.derivation import sampling
+from sparsecnn.derivation import pages, sampling
 from sparsecnn.derivation.known import KNOWN
 from sparsecnn.derivation.reverse import activation_values
 from sparsecnn.derivation.vectors import VECTOR_MAPS
@@ -634,6 +634,7 @@ def test_the_page_of_an_explanation_is_well_formed_and_self_contained(name):
         assert forbidden not in bare
     ElementTree.fromstring(page.split("\n", 1)[1])
     assert found.verdict in page and all(c.verdict in page for c in found.checks)
+    assert page.count("<h1") == page.count("</h1>") == 1 and f"<h1>{name}</h1>" in page
     if name in KNOWN:
         assert "<math" in page
     markdown = found.to_markdown()
@@ -647,6 +648,11 @@ def test_the_page_names_the_witness_the_penalty_and_the_reach():
     assert "0.158528569" in page and "points in [-60, 60]" in page
     page = sc.explain("tanh").to_html()
     assert "<mi>arctanh</mi>" in page and "fair codes -1 or +1" in page
+
+
+def test_a_page_of_several_has_one_heading_too():
+    page = pages.to_html([sc.explain("relu"), sc.explain("gelu")], "Two of them")
+    assert page.count("<h1") == 1 and "<h1>Two of them</h1>" in page and page.count("<h2") == 2
 
 
 @pytest.mark.full
