@@ -563,6 +563,13 @@ def test_a_map_that_jumps_is_no_convex_prox_and_two_near_points_show_it(function
     assert np.linalg.norm(x - y) < 1e-5 and np.linalg.norm(function(x) - function(y)) > 0.009
 
 
+def test_entries_that_are_coupled_near_zero_only_are_not_taken_for_a_function_of_one():
+    function = lambda x: x * (np.linalg.norm(x, axis=-1, keepdims=True) > 2e-4)  # noqa: E731
+    found = sc.explain(function, dim=4)
+    assert found.is_prox and found.convex is False and "one function" not in found.reason
+    assert "one function" in sc.explain(np.tanh, dim=4).reason
+
+
 #: of one variable; the same verdict is due when they are passed as maps of vectors
 _OF_ONE = [
     np.sign, np.round, np.tanh, _relu, np.sinh, np.abs, lambda x: x * (np.abs(x) > 1),

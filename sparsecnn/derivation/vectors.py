@@ -83,30 +83,23 @@ def explain_vector(function, dim, name, *, n_points=200, seed=0):
 
 
 def _explain(function, name, points, n_points):
-    dim = points.shape[1]
     points, values, precision = _finite_values(function, points, name)
     witness = _fall(points, values, precision) or _cycle(points, values, precision)
     if witness is not None:
         return _refuted(name, *witness)
-    jacobians = min(n_points, max(4, 100_000 // dim**2))
-    skew, eigenvalues, where = _jacobians(function, points[-jacobians:], precision)
+    count = min(n_points, max(4, 100_000 // points.shape[1] ** 2))
+    skew, eigenvalues, where = _jacobians(function, points[-count:], precision)
     if skew > precision.skew:
-        reason = f"its Jacobian is not symmetric (difference {skew:.3g}), so it is no gradient"
-        witness = {f"x{k}": float(v) for k, v in enumerate(where)} | {"skew": skew}
-        check = Evidence("numeric", CONFIRMED, reason, witness)
-        return Explanation(
-            name, False, "confirmed", witness=witness, convex=False, reason=reason, checks=(check,)
-        )
+        return _skewed(name, skew, where)
     of_one = _function_of_one(function, points, values)
     if of_one is not None:
         found = explain_black_box(name, of_one)
         return dataclasses.replace(found, reason=f"one function of every entry: {found.reason}")
     steepest, pair = steepest_step(function, points[-n_points:], precision)
-    least = float(eigenvalues.min())
     seen = (
         f"monotone on all pairs of {len(points)} points and on all cycles of "
         f"{min(len(points), _CYCLE_POINTS)}, Jacobians symmetric with eigenvalues in "
-        f"[{max(least, 0) + 0:.3g}, {eigenvalues.max():.4g}] at {jacobians} random points"
+        f"[{max(eigenvalues.min(), 0) + 0:.3g}, {eigenvalues.max():.4g}] at {count} random points"
     )
     largest = max(float(eigenvalues.max()), steepest)
     quotient = f"|f(x) - f(y)| / |x - y| = {steepest:.6g} between near points of {_LINES} lines"
@@ -224,6 +217,15 @@ def _refuted(name, how, witness):
     check = Evidence("exact", PROVED, f"{reason}, far more than rounding", witness)
     return Explanation(
         name, False, "proved", witness=witness, convex=False, reason=reason, checks=(check,)
+    )
+
+
+def _skewed(name, skew, where):
+    reason = f"its Jacobian is not symmetric (difference {skew:.3g}), so it is no gradient"
+    witness = {f"x{k}": float(v) for k, v in enumerate(where)} | {"skew": skew}
+    check = Evidence("numeric", CONFIRMED, reason, witness)
+    return Explanation(
+        name, False, "confirmed", witness=witness, convex=False, reason=reason, checks=(check,)
     )
 
 
