@@ -60,7 +60,7 @@ def derive(
     estimator : {"map", "mean"}
         The most probable code (a prox), or the posterior mean (of orthonormal atoms).
     time_limit : float or None
-        Seconds after which the derivation stops with an error; all checks of ``verify`` together
+        Seconds of computing after which it stops with an error; all checks of ``verify`` together
         have as many, and what is left open then is UNDECIDED. None sets no limit.
     **parameters : float
         Values for the names in a formula (default 1, or the nearest admissible).

@@ -48,7 +48,7 @@ def explain(activation, *, dim=None, time_limit=20.0):
     dim : int, optional
         For a callable that maps vectors (last axis): their length.
     time_limit : float or None
-        Seconds after which the search stops with an error; None sets no limit.
+        Seconds of computing after which it stops with an error; None sets no limit.
 
     Returns
     -------

@@ -1,8 +1,9 @@
 """A time limit for a block of code: whatever it calls, in any thread, notebook or system.
 
 A second thread waits; when the time is over it raises an exception in the thread that works
-(``PyThreadState_SetAsyncExc``), so nothing is traced and nothing gets slower. One call into
-compiled code, such as one product of huge integers, is not interrupted but followed by the
+(``PyThreadState_SetAsyncExc``), so nothing is traced and nothing gets slower. Time is what the
+thread has computed, so a busy machine changes no answer; on Windows it is the clock's. One call
+into compiled code, such as one product of huge integers, is not interrupted but followed by the
 exception; interpreters other than CPython, or without threads, set no limit.
 """
 
@@ -10,13 +11,15 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import functools
 import sys
 import threading
+import time
 
 from ..validation import InputError, as_number
 
-#: seconds after which a block that caught the exception gets another
-_AGAIN = 1.0
+#: seconds after which a block that caught the exception gets another, and between two looks
+_AGAIN, _SOON = 1.0, 1e-3
 
 
 class TimeLimitError(InputError):
@@ -34,7 +37,7 @@ def within(seconds, what, way_out):
     Parameters
     ----------
     seconds : float or None
-        On the clock; None sets no limit. Of nested limits each keeps its own.
+        Of computing; None sets no limit. Of nested limits each keeps its own.
     what, way_out : str
         For the message: what takes so long, and what to do instead.
 
@@ -62,12 +65,23 @@ def within(seconds, what, way_out):
         ) from None
 
 
+def clock():
+    """A function that tells, in any thread, the seconds that the calling one has computed."""
+    if hasattr(time, "pthread_getcpuclockid"):
+        return functools.partial(
+            time.clock_gettime, time.pthread_getcpuclockid(threading.get_ident())
+        )
+    return time.monotonic
+
+
 class _Watch:
     """A thread that raises ``_Stop`` in the one that made it, until it is closed."""
 
     def __init__(self, seconds):
         self.lock, self.done = threading.Lock(), threading.Event()
-        self.worker, self.seconds, self.fired = threading.get_ident(), seconds, False
+        self.worker, self.fired = threading.get_ident(), False
+        self.clock = clock()
+        self.end = self.clock() + seconds
 
     def start(self):
         """Begin to wait."""
@@ -76,11 +90,10 @@ class _Watch:
                 threading.Thread(target=self._wait, daemon=True).start()
 
     def _wait(self):
-        wait = self.seconds
-        while not self.done.wait(wait):
+        while not self.done.wait(max(self.end - self.clock(), _SOON)):
             with self.lock:
-                if not self.done.is_set():
-                    self.fired, wait = True, _AGAIN
+                if self.clock() >= self.end and not self.done.is_set():
+                    self.fired, self.end = True, self.clock() + _AGAIN
                     _raise_in(self.worker, _Stop)
 
     def close(self):
