@@ -97,13 +97,11 @@ class _Watch:
                     _raise_in(self.worker, _Stop)
 
     def close(self):
-        """No exception comes after this; one that is under way is called off."""
+        """No exception comes after this; one that is under way arrives in here."""
         while not self.done.is_set():
             with contextlib.suppress(_Stop), self.lock:
                 self.done.set()
-                _raise_in(self.worker, None)
 
 
 def _raise_in(thread, kind):
-    kind = None if kind is None else ctypes.py_object(kind)
-    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), kind)
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(kind))
