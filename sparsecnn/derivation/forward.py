@@ -92,8 +92,12 @@ def derive(
         raise InputError(f"dictionary is {dictionary!r}; expected one of {DICTIONARIES}.")
     _refuse_vectors(prior)
     noise = as_number(noise, "noise", positive=True)
-    with within(time_limit, f"deriving {reprlib.repr(prior)}", _WAY_OUT):
-        found = _derived(as_prior(prior, parameters), dictionary, noise, estimator)
+    found = within(
+        time_limit,
+        lambda: _derived(as_prior(prior, parameters), dictionary, noise, estimator),
+        f"deriving {reprlib.repr(prior)}",
+        _WAY_OUT,
+    )
     return dataclasses.replace(found, time_limit=time_limit)
 
 

@@ -45,11 +45,13 @@ class Step:
         if self.check is None:
             return (Evidence("numeric", UNDECIDED, "the step has no check"),)
         try:
-            with within(time_limit, "the check", "Verify it without a time limit."):
-                found = self.check()
-                return (found,) if isinstance(found, Evidence) else tuple(found)
+            return within(time_limit, self._found, "the check", "Verify it with more time.")
         except (ArithmeticError, NotImplementedError, RecursionError, TimeLimitError) as error:
             return (Evidence("numeric", UNDECIDED, f"the check did not finish ({error})"),)
+
+    def _found(self):
+        found = self.check()
+        return (found,) if isinstance(found, Evidence) else tuple(found)
 
 
 @dataclasses.dataclass(frozen=True)

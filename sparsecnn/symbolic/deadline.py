@@ -1,4 +1,4 @@
-"""A time limit for a block of code: whatever it calls, in any thread, notebook or system.
+"""A time limit for a call: whatever it does, in any thread, notebook or system.
 
 A second thread waits; when the time is over it raises an exception in the thread that works
 (``PyThreadState_SetAsyncExc``), so nothing is traced and nothing gets slower. Time is what the
@@ -18,7 +18,7 @@ import time
 
 from ..validation import InputError, as_number
 
-#: seconds after which a block that caught the exception gets another, and between two looks
+#: seconds after which a call that caught the exception gets another, and between two looks
 _AGAIN, _SOON = 1.0, 1e-3
 
 
@@ -30,30 +30,31 @@ class _Stop(BaseException):
     """What the working thread gets; no ``except Exception`` of a library holds it up."""
 
 
-@contextlib.contextmanager
-def within(seconds, what, way_out):
-    """Stop the block after some seconds.
+def within(seconds, call, what, way_out):
+    """What ``call()`` returns, if it does so in time.
 
     Parameters
     ----------
     seconds : float or None
         Of computing; None sets no limit. Of nested limits each keeps its own.
+    call : callable
+        Of no arguments; a block of a ``with`` statement would have an end at which the exception
+        could slip out.
     what, way_out : str
         For the message: what takes so long, and what to do instead.
 
     Raises
     ------
     TimeLimitError
-        If the block is not done by then.
+        If it has not returned by then.
     """
     if seconds is None:
-        yield
-        return
+        return call()
     watch = _Watch(as_number(seconds, "time_limit", positive=True))
     try:
         try:
             watch.start()
-            yield
+            return call()
         finally:
             watch.close()
     except _Stop:
