@@ -44,8 +44,9 @@ def test_help_lists_the_commands(capsys):
 def test_the_help_of_compare_names_every_option_and_its_default(capsys):
     code, out, _ = run(capsys, "compare", "--help")
     assert code == 0
-    for option in ("data", "atoms", "kernel", "stride", "padding", "prior", "lam", "epochs",
-                   "learn", "train", "test", "noise", "out", "json", "seed"):  # fmt: skip
+    for option in ("data", "images", "labels", "image-shape", "scale", "atoms", "kernel", "stride",
+                   "padding", "prior", "lam", "epochs", "learn", "train", "test", "noise", "out",
+                   "json", "seed"):  # fmt: skip
         assert f"--{option}" in out
     assert "compare.html" in out
 
@@ -212,6 +213,26 @@ def test_an_out_that_is_no_writable_file_is_refused_before_the_work(
     before = out.lstat()
     code, _, err = run(capsys, "compare", "--out", out)
     assert code == 1 and str(out) in err and kind in err and out.lstat() == before
+
+
+def test_how_the_pixels_were_read_stands_in_the_table_and_on_the_page(capsys, tmp_path, quick):
+    rng = np.random.default_rng(0)
+    x = rng.integers(0, 256, (12, 64)).astype(np.uint8)
+    np.savez(tmp_path / "a.npz", pics=x, kind=np.arange(12) % 2, note=np.zeros(3))
+    page = tmp_path / "page.html"
+    named = ["--images", "pics", "--labels", "kind", "--image-shape", "8,8", "--scale", "200"]
+    data = ["--data", tmp_path / "a.npz", "--test", "4", "--out", page]
+    code, out, _ = run(capsys, "compare", *data, *named)
+    assert code == 0 and "images 8x8x1" in out and "readouts trained on 9" in out
+    for said in ("divided by 200, as stated", "left unread: note (3,) float64"):
+        assert said in out and said in page.read_text()
+
+
+def test_a_page_on_codes_that_are_all_zero_is_refused(capsys, tmp_path, quick):
+    page = tmp_path / "page.html"
+    code, out, err = run(capsys, "compare", "--scale", "1e6", "--test", "4", "--out", page)
+    assert code == 1 and out == "" and "every code of level 1 is 0 under Exponential" in err
+    assert not page.exists()
 
 
 def test_a_damaged_file_is_named(capsys, tmp_path):

@@ -113,6 +113,7 @@ def _run_compare(arguments):
             noise=(0.0, *(arguments.noise or (0.1, 0.2))),
             progress=progress.stage,
         )
+        _refuse_blank(result)
         progress.stage("error against coherence", 1, 1)
         first = hierarchy.levels[0]
         sweep = comparison.coherence_sweep(
@@ -141,6 +142,19 @@ def _data(arguments):
         labels=arguments.labels,
         image_shape=arguments.image_shape,
     )
+
+
+def _refuse_blank(result):
+    """Refuse a page on codes that are all 0, of which every solver says the same."""
+    blank = [r.level for r in result.rows if r.solver == result.reference and r.density == 0]
+    if blank:
+        from ..validation import InputError
+
+        raise InputError(
+            f"every code of level {blank[0]} is 0 under {result.levels[blank[0] - 1].prior}; "
+            "expected a weight below what the images project on some atom. Lower --lam, or --scale "
+            "if you stated it."
+        )
 
 
 def _print_comparison(result, sweep, arguments):
