@@ -197,10 +197,10 @@ READ = {
         settings={"scale": 255},
     ),
     # pages, orientation, transparency, grey and colour
-    "multi-page tif": Read(lambda f: pages(f / "a.tif", BYTES), BYTES, said="hold 8 pages"),
+    "multi-page tif": Read(lambda f: pages(f / "a.tif", BYTES), BYTES, said="8 pages of 1 file"),
     "float multi-page tif": Read(lambda f: pages(f / "a.TIFF", UNIT), UNIT, 1),
     "pyramid": Read(lambda f: pyramid(f / "a.tif"), BYTES),
-    "animated gif": Read(lambda f: pages(f / "a.gif", BYTES), BYTES, said="hold 8 pages"),
+    "animated gif": Read(lambda f: pages(f / "a.gif", BYTES), BYTES, said="8 pages of 1 file"),
     "animated png": Read(lambda f: pages(f / "a.png", BYTES), BYTES),
     "two files of pages": Read(
         lambda f: [pages(f / "a.tif", BYTES[:5]), pages(f / "b.tif", BYTES[5:])] and f, BYTES
@@ -209,7 +209,7 @@ READ = {
     "grey with alpha": Read(
         lambda f: save(f, [HALF, *(with_alpha(b, b * 0 + 255) for b in BYTES[1:])], mode="LA"),
         np.stack([BLENDED, *BYTES[1:]]),
-        said="transparent pixels of 1 pictures",
+        said="blended over white (1 of 8 pictures)",
     ),
     "colour with alpha": Read(
         lambda f: save(
@@ -285,6 +285,9 @@ READ = {
     ),
     "train and test without classes": Read(
         lambda f: [save(f / "train", BYTES[:6]), save(f / "test", BYTES[6:])] and f, BYTES, n_test=2
+    ),
+    "an npz beside pictures": Read(
+        lambda f: with_file(save(f, BYTES), npz, f), BYTES, said="left unread: a.npz"
     ),
     "a class called train": Read(
         lambda f: [save(f / "car", BYTES[:4]), save(f / "train", BYTES[4:])] and f,
@@ -389,6 +392,13 @@ READ = {
 }
 
 
+def test_settings_for_arrays_are_refused_where_there_are_none(tmp_path):
+    for source in ("digits", save(tmp_path, BYTES), tmp_path / "0.png"):
+        for settings in ({"images": "x"}, {"labels": "y"}, {"image_shape": (6, 5)}):
+            with pytest.raises(sc.InputError, match=f"{next(iter(settings))} is"):
+                datasets.load(source, **settings)
+
+
 def multiset(images, labels):
     """Images with their labels, without their order."""
     names = [None] * len(images) if labels is None else labels
@@ -438,6 +448,27 @@ def bomb(path, shape):
     content = path.read_bytes()  # the directory's sizes are made to agree
     size = struct.pack("<I", int(np.prod(shape)) + 128)
     path.write_bytes(content.replace(struct.pack("<I", 128), size))
+    return path
+
+
+def taller(path):
+    """A TIFF whose second page claims a million rows and stores six."""
+    pages(path, BYTES[:2])
+    content = bytearray(path.read_bytes())
+    entry = struct.pack("<HHI", 257, 4, 1) + struct.pack("<I", 6)
+    at = content.rindex(entry)
+    content[at + 8 : at + 12] = struct.pack("<I", 10**6)
+    path.write_bytes(content)
+    return path
+
+
+def twice(path):
+    content = io.BytesIO()
+    np.save(content, BYTES)
+    with zipfile.ZipFile(path, "w") as archive, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        archive.writestr("x.npy", content.getvalue())
+        archive.writestr("x.npy", content.getvalue())
     return path
 
 
@@ -517,7 +548,10 @@ REFUSED = {
         "5,120.0 GiB",
     ),
     "oversized png": (lambda f: large_picture(f / "a.png"), r"a\.png"),
+    "a page that is not stored": (lambda f: taller(f / "a.tif"), "page 2 is 5 x 1000000"),
     "damaged png": (lambda f: text(f / "a.png") / "a.png", r"a\.png cannot be read"),
+    "all zero": (lambda f: npz(f, x=np.zeros((8, 6, 5), np.uint8)), "every pixel is 0"),
+    "an array twice": (lambda f: twice(f / "a.npz"), "x.npy is in it twice"),
     "objects": (lambda f: npz(f, x=np.array([{}, []], dtype=object)), r"a\.npz"),
     "empty parts": (lambda f: npz(f, x_train=BYTES, x_test=BYTES[:0]), "shape"),
 }  # fmt: skip

@@ -104,11 +104,12 @@ def _read(source, settings):
         return read_folder(path, settings)
     if bundled is None and path.suffix.lower() in ARCHIVES:
         return read_archives(path, [path], settings)
-    for name in ("images", "labels"):
+    rows = bundled is None and not is_picture(path)  # which may need a shape
+    for name in ("images", "labels", "image_shape")[: 2 if rows else 3]:
         if getattr(settings, name) is not None:
             raise InputError(
-                f"{name} is {getattr(settings, name)!r}, but {str(source)!r} has no arrays to "
-                "name; expected an npz file. Leave it away."
+                f"{name} is {getattr(settings, name)!r}, but {str(source)!r} has no arrays of "
+                "that kind; expected an npz file. Leave it away."
             )
     return _file(path, settings) if bundled is None else bundled(settings)
 

@@ -84,6 +84,8 @@ def stored_arrays(path):
         found = {}
         with zipfile.ZipFile(path) as archive:
             for info in archive.infolist():
+                if info.filename.removesuffix(".npy") in found:
+                    raise ValueError(f"{info.filename} is in it twice")
                 if info.filename.endswith(".npy"):
                     with archive.open(info) as file:
                         stored = _header(file, info.file_size, path, info.filename)

@@ -5,6 +5,7 @@ What is hidden (``.ipynb_checkpoints``, ``._`` files, ``__MACOSX``) is no data.
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from pathlib import Path
 
@@ -68,9 +69,14 @@ def read_folder(path, settings):
         return _given_parts(path, split, folders, settings)
     classes = [folder for folder in folders if _below(folder)]
     if not pictures and not archives and len(classes) <= 1 and len(folders) == 1:
-        return read_folder(folders[0], settings)
+        return dataclasses.replace(read_folder(folders[0], settings), name=path.name)
     if pictures or classes:
         part, notes = _read_part(path)
+        others = [file.name for file in archives] + [
+            f"{folder.name}/" for folder in folders if folder not in classes
+        ]
+        if others:
+            notes.append(f"left unread: {', '.join(others[:8])}{', ...' * (len(others) > 8)}")
         return image_set(path.name, [part], settings, notes)
     if archives:
         return read_archives(path, archives, settings)

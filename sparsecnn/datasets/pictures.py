@@ -53,10 +53,14 @@ def read_pictures(files):
     counts = [len(page) for page in pages]
     notes = []
     if len(pictures) > len(files):
-        notes.append(f"{len(files)} files hold {len(pictures)} pages, every one an image")
+        notes.append(
+            f"{len(pictures)} pages of {len(files)} file{'s'[: len(files) > 1]}, every one an image"
+        )
     n_blended = sum(blended for page in pages for _, blended in page)
     if n_blended:
-        notes.append(f"transparent pixels of {n_blended} pictures blended over white")
+        notes.append(
+            f"transparent pixels blended over white ({n_blended} of {len(pictures)} pictures)"
+        )
     return pictures, counts, notes
 
 
@@ -78,22 +82,42 @@ def _n_frames(picture):
     return getattr(picture, "n_frames", 1) if picture.format in _PAGED else 1
 
 
+def _page_numbers(picture):
+    """Turn to every page; only a TIFF's differ in size."""
+    for number in range(_n_frames(picture)):
+        picture.seek(number)
+        if picture.format != "TIFF" or not picture.tag_v2.get(_REDUCED, 0) & 1:
+            yield number
+
+
 def _size(picture, path):
     """How many numbers the file's pages are, from their headers."""
-    return picture.width * picture.height * len(picture.getbands()) * _n_frames(picture)
+    if picture.format != "TIFF":
+        return picture.width * picture.height * len(picture.getbands()) * _n_frames(picture)
+    return sum(
+        picture.width * picture.height * len(picture.getbands()) for _ in _page_numbers(picture)
+    )
 
 
 def _pages(picture, path):
     found = []
-    for number in range(_n_frames(picture)):
-        picture.seek(number)
-        if picture.format == "TIFF" and picture.tag_v2.get(_REDUCED, 0) & 1:
-            continue
+    for number in _page_numbers(picture):
+        if picture.format == "TIFF" and _stored_area(picture) < picture.width * picture.height:
+            raise InputError(
+                f"{path}: page {number + 1} is {picture.width} x {picture.height} by its header, "
+                "but its strips do not cover that. Remove or replace it."
+            )
         array, blended = _page(picture)
         found.append((checked_pixels(array, path), blended))
     if not found:
         raise InputError(f"{path} holds only reduced copies; expected a page of full size.")
     return found
+
+
+def _stored_area(picture):
+    """Pixels that the strips or tiles of a page say they hold; a missing one would be read as 0."""
+    extents = [tile[1] for tile in picture.tile]
+    return sum((right - left) * (lower - upper) for left, upper, right, lower in extents)
 
 
 def _page(picture):

@@ -86,9 +86,11 @@ def image_set(name, parts, settings, notes=()):
     ]
     arrays = [array for part in parts for array in part.arrays]
     scale, words = _scale(arrays, name, settings)
+    if not any(array.any() for array in arrays):
+        raise InputError(f"{name}: every pixel is 0; expected images with something on them.")
     shapes = set().union(*(part.shapes for part in parts))
     if _are_tiled(shapes, parts, settings.tile):
-        parts, said = _tiled(parts, scale, settings.tile)
+        parts, said = _tiled(name, parts, scale, settings.tile)
         notes = (said, *notes)
     else:
         parts = _stacked(name, parts, scale, shapes)
@@ -141,7 +143,7 @@ def _with_colour(picture):
 
 
 # -- tiles ----------------------------------------------------------------------------------
-def _tiled(parts, scale, tile):
+def _tiled(name, parts, scale, tile):
     """Grey tiles, mean removed, divided by their common standard deviation."""
     found = []
     for part in parts:
@@ -154,14 +156,16 @@ def _tiled(parts, scale, tile):
         found.append(Part(np.concatenate(cut), labels))
         if sum(counts) * len(parts) < 8:
             raise InputError(
-                f"the pictures give only {sum(counts)} tiles of {tile} x {tile} pixels; expected "
-                f"at least {8 // len(parts)}. Use larger pictures, or several of one size."
+                f"{name}: the pictures give only {sum(counts)} tiles of {tile} x {tile} pixels; "
+                f"expected at least {8 // len(parts)}. Use larger pictures, or several of one size."
             )
     tiles = [part.pictures - part.pictures.mean(axis=(2, 3), keepdims=True) for part in found]
     spread = np.float32(np.sqrt(sum(np.square(t, dtype=float).sum() for t in tiles)
                                 / sum(t.size for t in tiles)))  # fmt: skip
     if spread <= 1e-6 * max(float(np.abs(part.pictures).max()) for part in found):
-        raise InputError("the pictures are constant; expected pictures with some contrast.")
+        raise InputError(
+            f"{name}: the pictures are constant; expected pictures with some contrast."
+        )
     n_pictures, n_tiles = sum(len(part.pictures) for part in parts), sum(map(len, tiles))
     said = (
         f"{n_pictures} larger picture{'s'[: n_pictures > 1]} cut into {n_tiles:,} grey tiles of "
