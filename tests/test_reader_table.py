@@ -501,6 +501,16 @@ REFUSED = {
     ),
     "packed bits": (lambda f: npz(f, x=np.packbits(FLAT > 9, axis=1)), "784 packed bits"),
     "packed bits, own name": (lambda f: npz(f, bits=np.packbits(FLAT > 9, axis=1)), "holds bits"),
+    "packed bits under names of their own": (
+        lambda f: npz(f, some=np.zeros((500, 98), np.uint8), more=np.zeros((500, 98), np.uint8)),
+        "holds some",
+    ),
+    "floats under names of their own": (
+        lambda f: npz(f, some=RNG.random((40, 40)), more=RNG.random((40, 40))), "holds some"
+    ),
+    "one array under a name of its own": (
+        lambda f: npz(f, some=np.zeros((64, 64), np.uint8)), "holds some"
+    ),
     "iris": (lambda f: npz(f, data=RNG.random((150, 4)), target=np.arange(150) % 3),
              "rows of 4 numbers"),
     "label in the first column": (lambda f: npz(f, x=np.hstack([CLASSES[:, None], FLAT])),
@@ -546,6 +556,16 @@ REFUSED = {
         lambda f: with_file(f / "a-ubyte", (f / "a-ubyte").write_bytes,
                             bytes([0, 0, 8, 3]) + struct.pack(">III", 2**20, 2**10, 2**10)),
         "5,120.0 GiB",
+    ),
+    "oversized for its body, IDX": (
+        lambda f: with_file(f / "a-ubyte", (f / "a-ubyte").write_bytes,
+                            bytes([0, 0, 8, 3]) + struct.pack(">III", 400, 1000, 1000)),
+        "shorter than its header says",
+    ),
+    "oversized for its body, gzip": (
+        lambda f: with_file(f / "a-ubyte", (f / "a-ubyte").write_bytes, gzip.compress(
+            bytes([0, 0, 8, 3]) + struct.pack(">III", 400, 1000, 1000))),
+        "shorter than its header says",
     ),
     "oversized png": (lambda f: large_picture(f / "a.png"), r"a\.png"),
     "a page that is not stored": (lambda f: taller(f / "a.tif"), "page 2 is 5 x 1000000"),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import math
-import os
 import struct
 import zlib
 from pathlib import Path
@@ -15,6 +14,7 @@ from ..validation import InputError
 from .pixels import refuse_oversized
 
 _TYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
+_PIECE = 2**20
 
 
 def read_idx(path):
@@ -46,19 +46,16 @@ def read_idx(path):
         with gzip.open(path, "rb") if packed else open(path, "rb") as file:
             shape, dtype = _header(file, path)
             n_bytes = math.prod(shape) * dtype.itemsize
-            if packed:
-                body = file.read(n_bytes + 1)
-                found = len(body)
-            else:  # before memory is taken
-                found = os.fstat(file.fileno()).st_size - file.tell()
-                body = file.read(n_bytes) if found == n_bytes else b""
+            body = bytearray()  # by pieces: no memory is taken for what is only claimed
+            while len(body) <= n_bytes and (piece := file.read(_PIECE)):
+                body += piece
     except (OSError, EOFError, zlib.error) as error:
         raise InputError(
             f"{path} cannot be read ({error}); expected an IDX file, gzip or not. Fetch it again."
         )
-    if found != n_bytes:
+    if len(body) != n_bytes:
         raise InputError(
-            f"{path} is {'longer' if found > n_bytes else 'shorter'} than its header says "
+            f"{path} is {'longer' if len(body) > n_bytes else 'shorter'} than its header says "
             f"({n_bytes:,} bytes for shape {shape}); expected exactly that many. Fetch it again."
         )
     return np.frombuffer(body, dtype=dtype).reshape(shape).astype(dtype.newbyteorder("="))
