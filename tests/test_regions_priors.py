@@ -181,11 +181,19 @@ def test_a_typed_penalty_has_the_pieces_of_its_class_in_every_unit(
         np.testing.assert_allclose(ours, theirs, rtol=FEW_ULPS, atol=0)
 
 
-def test_pieces_that_only_rounding_tells_apart_are_one():
-    third = sc.SymbolicPrior("(z**2/3 + lam*z**2)*Piecewise((1, z < 0.1), (1, True))", lam=0.1)
-    assert len(third.linear_pieces((1,)).starts) == 0
-    kink = sc.SymbolicPrior(
-        "Piecewise((a*z**2, abs(z) <= b), (2*a*b*abs(z) - a*b**2, True))", a=0.7, b=0.1
-    )
-    starts = kink.linear_pieces((1,)).starts.ravel()
-    np.testing.assert_allclose(starts, [-0.24, 0.24])
+@pytest.mark.parametrize(
+    ("formula", "values", "starts"),
+    [
+        ("Piecewise((lam*z**2/3 + a*z**2/7, z < b), ((lam/3 + a/7)*z**2, True))",
+         dict(lam=0.31, a=1.46, b=1.07), []),
+        ("Piecewise((lam*(z - a)**2, z < b), (lam*(z**2 - 2*a*z + a**2), True))",
+         dict(lam=0.81, a=1.79, b=0.49), []),
+        ("Piecewise((a*z**2, abs(z) <= b), (2*a*b*abs(z) - a*b**2, True))",
+         dict(a=0.7, b=0.1), [-0.24, 0.24]),
+        ("abs(z)**2*lam", dict(lam=0.3), []),
+        ("lam*abs(abs(z) - a)", dict(lam=0.3, a=1.0), [-1.3, -0.7, 0.0, 0.7, 1.3]),
+    ],
+)  # fmt: skip
+def test_a_joint_of_a_formula_without_a_kink_is_no_breakpoint(formula, values, starts):
+    found = sc.SymbolicPrior(formula, **values).linear_pieces((1,)).starts.ravel()
+    np.testing.assert_allclose(found, starts, rtol=FEW_ULPS, atol=FEW_ULPS)

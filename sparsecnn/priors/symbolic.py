@@ -436,7 +436,7 @@ def _scaled_pieces(penalty, values):
     from ..symbolic.linear import linear_pieces
 
     own = _own_unit(penalty, values)
-    rows = linear_pieces(penalty, own.named, _envelope(penalty, own.values, 1.0))
+    rows = linear_pieces(_envelope(penalty, own.values, 1.0))
     return rows and [(start * own.length, a, b * own.length) for start, a, b in rows]
 
 

@@ -75,15 +75,10 @@ def _proved(claim, penalty, ends, values):
 
 def exact(penalty, values):
     """The penalty at parameter values, floats taken as the decimal numbers they print as."""
-    table = as_printed(penalty, values)
+    table = {s: sp.Rational(repr(float(values[s.name]))) for s in penalty.parameters}
     parts = (penalty.expression, penalty.low, penalty.high)
     expression, low, high = (part.xreplace(table) for part in parts)
     return Penalty(expression, (), low, high)
-
-
-def as_printed(penalty, values):
-    """The parameters as the decimal numbers that their values print as."""
-    return {s: sp.Rational(repr(float(values[s.name]))) for s in penalty.parameters}
 
 
 def _is_convex(penalty, values):
