@@ -31,6 +31,27 @@ def pytest_configure(config):
     settings.load_profile("full" if config.getoption("--full") else "plain")
 
 
+#: files whose tests share a costly result: a command that ran, a book, derived rows, demos
+TOGETHER = {
+    f"test_{name}.py"
+    for name in ("cli", "comparison", "demos", "derivation", "derivations", "explain", "hierarchy",
+                 "plots", "report", "storage")
+}  # fmt: skip
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Whole files that share a costly result on one worker, first; then test by test."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Scheduling(LoadScopeScheduling):
+        def _split_scope(self, nodeid):
+            path = nodeid.split("::", 1)[0]
+            return path if pathlib.PurePath(path).name in TOGETHER else nodeid
+
+    return Scheduling(config, log) if config.getoption("dist") == "load" else None
+
+
 def pytest_collection_modifyitems(config, items):
     if config.getoption("--full"):
         return
