@@ -170,7 +170,8 @@ class SymbolicPrior(SeparablePrior):
 
     @functools.cached_property
     def _facts(self):
-        facts = [_facts_of(self._penalty, values) for values in self._settings()]
+        own = [_own_unit(self._penalty, values).values for values in self._settings()]
+        facts = [_facts_of(self._penalty, values) for values in own]
         return {key: [f[key] for f in facts] for key in facts[0]}
 
     @property
@@ -187,7 +188,12 @@ class SymbolicPrior(SeparablePrior):
 
     @property
     def is_proper(self):
-        return all(self._facts["proper"])
+        from ..symbolic.facts import is_proper
+
+        return all(
+            is_proper(self._penalty, dict(zip(self.names, values, strict=True)), self.unit)
+            for values in self._settings()
+        )
 
     @property
     def is_homogeneous(self):
