@@ -275,6 +275,21 @@ class SymbolicPrior(SeparablePrior):
 
         return self._apply(xp, v, 1.0, params, conjugate)[0]
 
+    def _pieces(self, *params):
+        found = {values: _scaled_pieces(self._penalty, values) for values in self._settings()}
+        if None in found.values():
+            return None
+        most = max(map(len, found.values()))
+
+        def columns(values, step, z):
+            rows = found[values] + [(np.inf, 0.0, 0.0)] * (most - len(found[values]))
+            length = np.array([1 / self.unit, 1.0, 1 / self.unit])
+            return [np.full(z.shape, part) for part in (np.array(rows) * length).ravel()]
+
+        shape = np.broadcast_shapes(*map(np.shape, params))
+        flat = self._over_settings(columns, np.zeros(shape), 1.0, params)
+        return [flat[k : k + 3] for k in range(0, len(flat), 3)]
+
     def _domain(self, *params):
         params = [np.asarray(_to_numpy(p), dtype=float) for p in params]
         shape = np.broadcast_shapes(*(p.shape for p in params)) if params else ()
@@ -448,6 +463,16 @@ def _slopes_at_infinity(penalty, values):
     from ..symbolic.conjugate import slopes_at_infinity
 
     return slopes_at_infinity(penalty, dict(zip(penalty.names, values, strict=True)))
+
+
+@functools.lru_cache(maxsize=4096)
+def _scaled_pieces(penalty, values):
+    """The pieces of the prox as rows (start, slope, constant), or None where it is curved."""
+    from ..symbolic.linear import linear_pieces
+
+    own = _own_unit(penalty, values)
+    rows = linear_pieces(_envelope(penalty, own.values, 1.0))
+    return rows and [(start * own.length, a, b * own.length) for start, a, b in rows]
 
 
 def _conjugate_of(penalty, values, v):
