@@ -471,6 +471,15 @@ def test_one_class_is_refused_before_any_learning(few):
         sc.SparseCNNClassifier().fit(few[0], np.zeros(len(few[0])))
 
 
+@pytest.mark.parametrize("learner", learners(), ids=by_name)
+def test_the_certificates_of_training_codes_go_when_learning_goes_on(learner, few):
+    certificates = ("gap_", "dual_gap_", "converged_", "n_iter_")
+    fitted = clone(learner).fit(few[0])
+    assert all(hasattr(fitted, name) for name in certificates)
+    fitted.partial_fit(few[0])
+    assert not any(hasattr(fitted, name) for name in certificates)
+
+
 # -- model selection -------------------------------------------------------------------------
 def test_a_grid_search_tries_rates_of_a_prior_that_stays_as_it_was(few):
     prior = sc.Laplace(0.1)
