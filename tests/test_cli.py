@@ -1,5 +1,6 @@
 """The command line: its exit codes, what it prints where, and that no page is ever half written."""
 
+import dataclasses
 import json
 import os
 import re
@@ -304,6 +305,28 @@ def test_codes_that_do_not_converge_are_an_exit_code_of_their_own(capsys, tmp_pa
     assert len(lines) == len(set(lines)) and ".py" not in err
     assert code == cli.arguments.EXIT_NOT_CONVERGED == 3
     assert "level 1" in out and (tmp_path / "page.html").exists()  # the table still says what is
+
+
+def test_a_level_that_converged_does_not_hide_one_that_did_not(
+    capsys, tmp_path, monkeypatch, quick
+):
+    shortened = comparison.compare
+
+    def half_way(*arguments, **named):
+        result = shortened(*arguments, **named)
+        late = dataclasses.replace(result.rows[-1], level=2, converged=0.5)
+        return dataclasses.replace(result, rows=(*result.rows, late))
+
+    out = tmp_path / "page.html"
+    assert run(capsys, "compare", "--test", "4", "--out", out)[0] == cli.arguments.EXIT_OK
+    monkeypatch.setattr(comparison, "compare", half_way)
+    code, _, _ = run(capsys, "compare", "--test", "4", "--out", out)
+    assert code == cli.arguments.EXIT_NOT_CONVERGED
+
+
+@pytest.mark.parametrize("text", ["0", "0.0", "1e-3", "7"])
+def test_a_rate_may_be_zero(text):
+    assert cli.arguments.rate(text) == float(text)
 
 
 def test_a_warning_is_said_once_in_one_line(capsys, tmp_path, monkeypatch, quick):

@@ -142,6 +142,11 @@ class SymbolicPrior(SeparablePrior):
         unit = "" if self.unit == 1.0 else f", unit={self.unit:g}"
         return f"SymbolicPrior({self.formula!r}{inside}{support}{unit})"
 
+    def get_params(self, deep=True):
+        """What the constructor was given, by name: formula, support, unit, and each parameter."""
+        fixed = {"formula": self.formula, "support": self.support, "unit": self.unit}
+        return {**fixed, **self.values}
+
     def restricted(self, index):
         """The prior of the coefficients ``index`` along the first axis after the batch."""
         changed = {n: v[index] for n, v in self.values.items() if isinstance(v, np.ndarray)}
