@@ -142,6 +142,11 @@ class SymbolicPrior(SeparablePrior):
         unit = "" if self.unit == 1.0 else f", unit={self.unit:g}"
         return f"SymbolicPrior({self.formula!r}{inside}{support}{unit})"
 
+    def get_params(self, deep=True):
+        """What the constructor was given, by name: formula, support, unit, and each parameter."""
+        fixed = {"formula": self.formula, "support": self.support, "unit": self.unit}
+        return {**fixed, **self.values}
+
     def restricted(self, index):
         """The prior of the coefficients ``index`` along the first axis after the batch."""
         changed = {n: v[index] for n, v in self.values.items() if isinstance(v, np.ndarray)}
@@ -274,6 +279,21 @@ class SymbolicPrior(SeparablePrior):
             return [found - own.shift / self.unit**2 if own.shift else found]
 
         return self._apply(xp, v, 1.0, params, conjugate)[0]
+
+    def _pieces(self, *params):
+        found = {values: _scaled_pieces(self._penalty, values) for values in self._settings()}
+        if None in found.values():
+            return None
+        most = max(map(len, found.values()))
+
+        def columns(values, step, z):
+            rows = found[values] + [(np.inf, 0.0, 0.0)] * (most - len(found[values]))
+            length = np.array([1 / self.unit, 1.0, 1 / self.unit])
+            return [np.full(z.shape, part) for part in (np.array(rows) * length).ravel()]
+
+        shape = np.broadcast_shapes(*map(np.shape, params))
+        flat = self._over_settings(columns, np.zeros(shape), 1.0, params)
+        return [flat[k : k + 3] for k in range(0, len(flat), 3)]
 
     def _domain(self, *params):
         params = [np.asarray(_to_numpy(p), dtype=float) for p in params]
@@ -448,6 +468,16 @@ def _slopes_at_infinity(penalty, values):
     from ..symbolic.conjugate import slopes_at_infinity
 
     return slopes_at_infinity(penalty, dict(zip(penalty.names, values, strict=True)))
+
+
+@functools.lru_cache(maxsize=4096)
+def _scaled_pieces(penalty, values):
+    """The pieces of the prox as rows (start, slope, constant), or None where it is curved."""
+    from ..symbolic.linear import linear_pieces
+
+    own = _own_unit(penalty, values)
+    rows = linear_pieces(_envelope(penalty, own.values, 1.0))
+    return rows and [(start * own.length, a, b * own.length) for start, a, b in rows]
 
 
 def _conjugate_of(penalty, values, v):
