@@ -517,6 +517,9 @@ REFUSED = {
                                   "the label"),
     "rows of no square": (lambda f: npz(f, x=BYTES.reshape(8, 30)), "image_shape="),
     "one picture or rows": (lambda f: npy(f, RNG.random((64, 64))), "one picture"),
+    "three colours or three pictures": (
+        lambda f: npy(f, RNG.random((3, 64, 64))), r"three grey ones.*x\[None\]"
+    ),
     "one picture with alpha": (lambda f: npy(f, RNG.random((64, 64, 4))), "transparency"),
     "sparse matrix": (lambda f: npz(f, data=np.ones(9), indices=np.arange(9), shape=[3, 3]),
                       "not a stack of images"),

@@ -127,6 +127,11 @@ def as_pictures(array, where, image_shape=None):
         return _from_rows(array, where, image_shape)
     if array.ndim == 3 and array.shape[2] in _CHANNELS and array.shape[1] > 4:
         return _one_picture(array, where)
+    if array.ndim == 3 and len(array) == 3 and min(array.shape[1:]) > 4:
+        raise InputError(
+            f"{where}: an array of shape {array.shape} is one picture in three colours or three "
+            "grey ones; expected a stack (n, channels, height, width). Store x[None] or x[:, None]."
+        )
     if array.ndim not in (3, 4):
         raise InputError(
             f"{where}: an array of shape {array.shape} is not a stack of images; expected "

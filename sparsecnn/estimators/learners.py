@@ -176,7 +176,8 @@ class ConvDictionaryLearner(_OneLevelLearner):
     init : {"random", "data"}
         First filters: random directions, or patches.
     image_shape : None, "square", (height, width) or (channels, height, width)
-        What a row of ``X`` is. None: a signal, an image of height 1.
+        What a row of ``X`` is. None: a signal, an image of height 1 (with a warning if its length
+        is a square).
     steps : int or None
         For ``transform``. 1: the CNN layer ``prox(D^T x)``; k: as many FISTA iterations (ISTA for
         priors that are not convex); None: to ``tol``.
