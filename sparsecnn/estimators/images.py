@@ -1,7 +1,6 @@
 """How an ``X`` of any layout becomes a batch of images: what every estimator here shares.
 
-Rows, ``(n, h, w)`` and ``(n, c, h, w)`` are one thing: a batch ``(n, c, h, w)``. Knows nothing of
-sparse coding.
+Rows, ``(n, h, w)`` and ``(n, c, h, w)`` are one thing: a batch ``(n, c, h, w)``. Solves nothing.
 """
 
 from __future__ import annotations
@@ -14,6 +13,7 @@ from sklearn.base import BaseEstimator
 from sklearn.callback import CallbackSupportMixin
 from sklearn.utils.validation import check_array, validate_data
 
+from ..problem import warn_of_offset
 from ..validation import (
     InputError,
     InputTypeError,
@@ -27,12 +27,51 @@ _LAYOUTS = "rows (n, features) or images (n, h, w) or (n, c, h, w)"
 
 
 class ImageEstimator(CallbackSupportMixin, BaseEstimator):
-    """An estimator whose samples are images, flat or not; it has a parameter ``image_shape``."""
+    """An estimator whose samples are images, flat or not.
+
+    It has the parameters ``image_shape`` and ``prior``.
+    """
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.input_tags.three_d_array = True
         return tags
+
+    def set_params(self, **params):
+        """Set parameters; ``prior__lam`` gives this estimator a prior of its own with that ``lam``.
+
+        The prior that was passed in, which others may hold, stays as it is.
+
+        Parameters
+        ----------
+        **params : object
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        InputError
+            If ``prior`` is None (the exponential prior of the parameter ``lam``) or a sequence.
+        """
+        own, inside = {}, {}
+        for name, value in params.items():
+            if name.startswith("prior__"):
+                inside[name.removeprefix("prior__")] = value
+            else:
+                own[name] = value
+        if inside:
+            prior = own.get("prior", self.prior)
+            if not hasattr(prior, "set_params"):
+                way_out = "Set lam" if prior is None else "Set prior to other priors"
+                raise InputError(
+                    f"prior is {prior!r}, which has no parameter {', '.join(inside)}; expected a "
+                    f"prior, such as Laplace(0.1), for prior__{next(iter(inside))}. {way_out} "
+                    "instead."
+                )
+            own["prior"] = prior.set_params(**inside)
+        return super().set_params(**own)
 
     def _stated_shape(self):
         """The image shape that was asked for, and the words for where."""
@@ -53,6 +92,8 @@ class ImageEstimator(CallbackSupportMixin, BaseEstimator):
                 _warn_of_signals(X, layout, self)
             _warn_of_size(X, self)
         images = X.reshape(len(X), *self.image_shape_)
+        if reset:
+            warn_of_offset(images, type(self).__name__, stacklevel=6)
         return images if y is None else (images, y)
 
 
