@@ -96,6 +96,26 @@ def test_vector_rows_ill_posed_rows_and_posterior_means_are_verified(row, scale)
         assert evidence.passed, str(evidence)
 
 
+@pytest.mark.parametrize("key, kind", [("group_laplace", "GroupLaplace"), ("top_k", "TopK")])
+@pytest.mark.parametrize("method", ["prox", "value"])
+def test_a_vector_row_of_a_class_of_the_package_fails_when_the_class_does(
+    key, kind, method, monkeypatch
+):
+    row = next(r for r in sc.atlas() if r.key == key)
+    cls = getattr(sc, kind)
+    right = getattr(cls, method)
+
+    def wrong(self, v, *rest, **options):
+        found = right(self, v, *rest, **options)
+        if method == "prox":
+            return found * 1.01
+        return found + 0.01 if kind == "GroupLaplace" else np.zeros_like(found)
+
+    assert all(e.passed for e in row.verify(5))
+    monkeypatch.setattr(cls, method, wrong)
+    assert [e.verdict for e in row.verify(5)] == [REFUTED]
+
+
 @pytest.mark.parametrize("dictionary", DICTIONARIES)
 def test_each_kind_of_dictionary_has_its_own_verified_chain(dictionary):
     verification = sc.derive(sc.Exponential([0.3, 0.5]), dictionary=dictionary).verify()
@@ -200,6 +220,59 @@ def test_arguments_that_make_no_sense_are_refused():
             call()
     for call in (lambda: sc.derive(3), lambda: sc.explain(3)):
         with pytest.raises(sc.InputTypeError):
+            call()
+
+
+@pytest.mark.parametrize("formula, parameters, meant", [
+    ("lam*abs(x)", dict(lam=1.0, x=2.0), "'lam*abs(z)'"),
+    ("max(u - 1, 0)", dict(u=1.0), "'max(z - 1, 0)'"),
+])  # fmt: skip
+def test_a_penalty_without_z_is_refused_with_how_to_write_it(formula, parameters, meant):
+    for call in (
+        lambda: sc.derive(formula),
+        lambda: sc.derive(formula, **parameters),
+        lambda: sc.SymbolicPrior(formula, **parameters),
+    ):
+        with pytest.raises(sc.InputError, match="Write it in z, such as") as caught:
+            call()
+        assert meant in str(caught.value)
+    assert sc.derive("0", support=(-1.0, 2.0)).verify().passed  # a number is a flat penalty
+
+
+@pytest.mark.parametrize("name", [
+    "self", "formula", "support", "values", "unit", "step", "names", "x",
+    "prior", "dictionary", "noise", "estimator", "time_limit", "sigma", "phi",
+])  # fmt: skip
+def test_a_parameter_named_as_something_else_is_refused(name):
+    with pytest.raises(sc.InputError, match=f"called '{name}'.*Rename it, such as {name}_0"):
+        sc.derive(f"{name}*abs(z)")
+    with pytest.raises(sc.InputError, match=f"called '{name}'.*Rename it"):
+        sc.derive("lam*abs(z)", support=(0, name))
+    assert sc.derive(f"{name}_0*abs(z)").steps
+
+
+@pytest.mark.parametrize("formula, support, parameters", [
+    ("min(z**2, 2)", "real", {}), ("min(a*z**2, b)", "real", dict(a=2.0, b=0.3)),
+    ("min(a*z**2, b)", "real", dict(a=0.5, b=0.7)), ("max(z**2 - 3, 0)", "nonnegative", {}),
+    ("Piecewise((z**2, z**2 < 5), (5, True))", "real", {}),
+])  # fmt: skip
+def test_polynomials_that_meet_at_an_irrational_point_are_derived(formula, support, parameters):
+    verification = sc.derive(formula, support=support, **parameters).verify()
+    assert verification.passed, verification.summary()
+
+
+@pytest.mark.parametrize("formula", [
+    "sin(1/z)", "z**2*sin(1/z)", "cos(log(abs(z)))", "sin(tan(z))", "tan(1/(z - a))",
+    "z**2 + cos(1/sqrt(abs(z)))",
+])  # fmt: skip
+def test_what_turns_infinitely_often_is_refused(formula):
+    x = sp.Symbol("x", real=True)
+    for call in (
+        lambda: sc.derive(formula),
+        lambda: sc.explain(formula.replace("z", "x").replace("a)", "1)")),
+        lambda: sc.explain(sp.sympify(formula.replace("a)", "1)"), {"z": x, "abs": sp.Abs})),
+    ):
+        with pytest.raises(sc.InputError, match="turns infinitely often"):
             call()
 
 
@@ -606,6 +679,7 @@ def test_html_is_well_formed_self_contained_and_shows_cases():
         assert forbidden not in page.replace("http://www.w3.org/1998/Math/MathML", "")
     assert '<mtable class="cases">' in page and "CONFIRMED" in page and "PROVED" in page
     ElementTree.fromstring(page.split("\n", 1)[1].replace("&nbsp;", " "))
+    assert page.count("<h1") == 1
     assert "[code]" not in page and "<code>" not in page
 
 

@@ -164,6 +164,67 @@ class Prior:
         )
         return f"{type(self).__name__}({inside})"
 
+    def get_params(self, deep=True):
+        """What the constructor was given, by name, as scikit-learn asks for it.
+
+        Parameters
+        ----------
+        deep : bool
+            Ignored: no parameter of a prior has parameters of its own.
+
+        Returns
+        -------
+        dict
+        """
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+
+    def set_params(self, **params):
+        """The prior with some parameters changed; this one, which others may hold, stays.
+
+        Unlike an estimator's ``set_params``, which changes the estimator: keep what is returned.
+        The estimators of this package do, so ``prior__lam`` works in their ``set_params`` and in
+        a grid search.
+
+        Parameters
+        ----------
+        **params : object
+            New values, by the constructor's names.
+
+        Returns
+        -------
+        Prior
+
+        Raises
+        ------
+        InputError
+            If a name is not one of the constructor's, or a value is none the prior allows.
+        """
+        known = self.get_params()
+        for name in params:
+            if name not in known:
+                raise InputError(
+                    f"{type(self).__name__} has no parameter {name!r}; expected one of "
+                    f"{', '.join(known) or 'none'}. See get_params()."
+                )
+        return type(self)(**{**known, **params})
+
+    def __sklearn_clone__(self):
+        return self  # nothing can change it, so a clone of what holds it may share it
+
+    def check_fits(self, code_shape):
+        """Refuse codes whose shape the parameters do not fit.
+
+        Parameters
+        ----------
+        code_shape : tuple
+            Shape of the codes of one sample.
+
+        Raises
+        ------
+        InputError
+        """
+        self.value(np.zeros((1, *code_shape)))
+
     def restricted(self, index):
         """The prior of the coefficients ``index`` along the first axis after the batch."""
         changed = {

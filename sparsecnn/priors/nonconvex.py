@@ -542,7 +542,8 @@ def _log_one_plus(xp, size, unit):
     lost = xp.isinf(ratio)
     if not bool(xp.any(lost)):
         return xp.log1p(ratio)
-    return xp.where(lost, xp.log(size) - xp.log(unit), xp.log1p(xp.where(lost, 0.0, ratio)))
+    apart = xp.log(xp.where(lost, size, 1.0)) - xp.log(unit)
+    return xp.where(lost, apart, xp.log1p(xp.where(lost, 0.0, ratio)))
 
 
 def _power_floor(xp, z):
