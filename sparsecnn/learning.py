@@ -27,8 +27,11 @@ _FADING = 8.0
 _PASSES, _STILL = 3, 1e-2
 #: An epoch has so many batches at least, unless they had fewer samples than this.
 _BATCHES, _LITTLE = 8, 32
-#: Iterations that one batch is worth, at most.
-_MOST_ITERATIONS = 200
+#: Iterations that one batch is worth: at most so many, and fewer for large code maps (so many
+#: iterations times codes), each of which shows the filters many times.
+_FEWEST, _MOST, _WORK = 5, 200, 100_000
+#: In the first epochs codes that the next ones start from may be so much looser, halved each time.
+_EARLY = 4.0
 #: Codes looser than this are computed in float32, whatever the signals are.
 _ROUGH = 1e-4
 #: Codes of an epoch are kept as starts for the next if they take at most so many bytes.
@@ -93,7 +96,8 @@ def learn_dictionary(
         batches of at least 32.
     tol : float
         Mean relative gap of a batch's codes while learning (fixed-point residual where there is no
-        gap).
+        gap); four and two times that in the first two of several epochs, and looser where maps are
+        so large that a few iterations have to do.
     random_state : None, int or Generator
         Order of the samples.
     on_epoch : callable, optional
@@ -126,7 +130,7 @@ def learn_dictionary(
     for epoch in range(n_epochs):
         notes = _Notes()
         for rows in _batches(x, batch_size, rng):
-            problem, codes, objective = coder.code(rows, dictionary)
+            problem, codes, objective = coder.code(rows, dictionary, epoch)
             objectives.append(objective * unit * unit)  # inf, no error
             residual = problem.residual(codes)
             notes.take(problem.x, codes, residual)
@@ -162,24 +166,27 @@ class _RoughCoder:
         self._x = x.astype(np.float32) if tol >= _ROUGH else x
         self._prior, self._tol = prior, tol
         self._solver = proximal_gradient_for(prior)()
-        self._n_iter = 10
+        self._most = int(np.clip(_WORK // int(np.prod(dictionary.code_shape)), _FEWEST, _MOST))
+        self._n_iter = min(10, self._most)
         shape = (len(x), *dictionary.code_shape)
         fits = int(np.prod(shape)) * self._x.itemsize <= _KEPT_BYTES
         self._codes = np.zeros(shape, self._x.dtype) if keep and fits and prior.is_convex else None
 
-    def code(self, rows, dictionary):
+    def code(self, rows, dictionary, epoch):
         """The problem of the samples ``rows``, its codes, and their mean energy."""
         problem = SparseCodingProblem(self._x[rows], dictionary, self._prior)
         codes = None if self._codes is None else self._codes[rows]
+        tol = self._tol if self._codes is None else self._tol * max(1.0, _EARLY / 2**epoch)
         spent, more = 0, self._n_iter
         while True:
             codes = self._solver.advance(problem, more, codes)
             spent += more
             energy, measure = _certified(problem, codes)
-            if measure <= self._tol or spent >= _MOST_ITERATIONS:
+            left = np.sqrt(measure / tol)  # the gap falls like the square of the iterations
+            if left <= 1 or spent >= self._most:
                 break
-            more = min(max(spent // 2, 1), _MOST_ITERATIONS - spent)
-        self._n_iter = max(1, 4 * spent // 5) if measure < self._tol / 2 else spent
+            more = int(np.clip((left - 1) * spent, 1, self._most - spent))
+        self._n_iter = spent if left > 0.7 else -(-4 * spent // 5)
         if self._codes is not None:
             self._codes[rows] = codes
         return problem, codes, energy
@@ -245,23 +252,24 @@ class AtomStatistics:
         """The dictionary after block-coordinate passes on the sphere; none raises the bound."""
         pieces = self._pieces
         atoms = np.array(pieces.split(dictionary.atoms), dtype=np.float64, order="C")
+        own = np.einsum("kkij->kij", self._lags)[:, None]
+        own = np.concatenate([rows for _, rows in _overlaps(own)])
+        curvature = np.linalg.eigvalsh(own)[:, -1]
         for _ in range(_PASSES):
-            if self._pass(atoms) < _STILL:
+            if self._pass(atoms, curvature) < _STILL:
                 break
         joined = pieces.join(atoms).reshape(dictionary.atoms.shape)
         return dictionary.with_atoms(joined.astype(dictionary.atoms.dtype))
 
-    def _pass(self, atoms):
+    def _pass(self, atoms, curvature):
         """Move each atom to the minimum of the bound, or towards it; return the largest move."""
         flat, largest = atoms.reshape(-1, atoms.shape[2]), 0.0
         for first, block in _overlaps(self._lags):
-            n = block.shape[1]
             for k, row in enumerate(block, first):
-                own = row[:, k * n : (k + 1) * n]
-                curvature = own[0, 0] if n == 1 else np.linalg.eigvalsh(own)[-1]
-                if not curvature > 0:
+                if not curvature[k] > 0:
                     continue
-                moved = self._pieces.inside(atoms[k] + (self._pull[k] - row @ flat) / curvature)
+                slope = self._pull[k] - row @ flat
+                moved = self._pieces.inside(atoms[k] + slope / curvature[k])
                 size = np.linalg.norm(moved)
                 if size > 0:
                     moved /= size
@@ -362,9 +370,9 @@ def _overlaps(lags):
     """Rows of the block-Toeplitz matrix of overlaps, some atoms at a time: pairs (first atom,
     array (atoms, pieces, n_atoms * pieces)).
     """
-    n_atoms, (qy, qx) = len(lags), ((n + 1) // 2 for n in lags.shape[2:])
-    step = max(1, _BLOCK_NUMBERS // (n_atoms * (qy * qx) ** 2))
-    for first in range(0, n_atoms, step):
+    n_others, (qy, qx) = lags.shape[1], ((n + 1) // 2 for n in lags.shape[2:])
+    step = max(1, _BLOCK_NUMBERS // (n_others * (qy * qx) ** 2))
+    for first in range(0, len(lags), step):
         windows = sliding_window_view(lags[first : first + step], (qy, qx), axis=(2, 3))
         rows = windows[..., ::-1, ::-1].transpose(0, 2, 3, 1, 4, 5)
         yield first, rows.reshape(len(rows), qy * qx, -1)
