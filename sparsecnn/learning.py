@@ -27,6 +27,8 @@ _FADING = 8.0
 _PASSES, _STILL = 3, 1e-2
 #: An epoch has so many batches at least, unless they had fewer samples than this.
 _BATCHES, _LITTLE = 8, 32
+#: An epoch codes about so many coefficients at most, of random samples.
+_EPOCH_CODES = 1 << 24
 #: Iterations that one batch is worth: at most so many, and fewer for large code maps (so many
 #: iterations times codes), each of which shows the filters many times.
 _FEWEST, _MOST, _WORK = 5, 200, 100_000
@@ -93,7 +95,8 @@ def learn_dictionary(
     n_epochs : int
     batch_size : int
         At most so many samples in a batch. An epoch is split evenly, a small set into up to 8
-        batches of at least 32.
+        batches of at least 32. Where the codes of all samples are more than 2**24 numbers, an epoch
+        takes as many random samples as fill these (a batch at least).
     tol : float
         Mean relative gap of a batch's codes while learning (fixed-point residual where there is no
         gap); four and two times that in the first two of several epochs, and looser where maps are
@@ -129,7 +132,7 @@ def learn_dictionary(
     objectives, n_replaced = [], 0
     for epoch in range(n_epochs):
         notes = _Notes()
-        for rows in _batches(x, batch_size, rng):
+        for rows in _batches(x, batch_size, rng, dictionary):
             problem, codes, objective = coder.code(rows, dictionary, epoch)
             objectives.append(objective * unit * unit)  # inf, no error
             residual = problem.residual(codes)
@@ -145,13 +148,17 @@ def learn_dictionary(
     return record
 
 
-def _batches(x, size, rng):
+def _batches(x, size, rng, dictionary):
     """Batches of an epoch that are not blank: random rows, at most ``size``, as many in each.
 
-    A small set is parted further, so that the atoms move often enough in an epoch to arrive.
+    A small set is parted further, so that the atoms move often enough in an epoch to arrive; a
+    large one with large code maps, which show the filters often enough, is not used up.
     """
-    n_batches = max(-(-len(x) // size), min(_BATCHES, len(x) // _LITTLE))
-    parts = np.array_split(rng.permutation(len(x)), n_batches)
+    order = rng.permutation(len(x))[
+        : max(size, _EPOCH_CODES // int(np.prod(dictionary.code_shape)))
+    ]
+    n_batches = max(-(-len(order) // size), min(_BATCHES, len(order) // _LITTLE))
+    parts = np.array_split(order, n_batches)
     return [rows for rows in parts if x[rows].any()]
 
 
@@ -181,9 +188,12 @@ class _RoughCoder:
         while True:
             codes = self._solver.advance(problem, more, codes)
             spent += more
+            if spent >= self._most:  # whatever the gap is: only the energy is wanted
+                left, energy = 1.0, float(problem.objective(codes).mean())
+                break
             energy, measure = _certified(problem, codes)
             left = np.sqrt(measure / tol)  # the gap falls like the square of the iterations
-            if left <= 1 or spent >= self._most:
+            if left <= 1:
                 break
             more = int(np.clip((left - 1) * spent, 1, self._most - spent))
         self._n_iter = spent if left > 0.7 else -(-4 * spent // 5)
