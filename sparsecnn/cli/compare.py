@@ -17,6 +17,7 @@ from .arguments import (
     check_out,
     noise_levels,
     numbers,
+    positive,
     rate,
     source,
 )
@@ -27,6 +28,22 @@ _PRIORS = {"exponential": "Exponential", "laplace": "Laplace"}
 _DATA_HELP = (
     "digits, images (scikit-learn's photographs), or a path: IDX files such as MNIST's, npz, npy, "
     "or a folder of pictures (default digits)"
+)
+_READING = (
+    ("--data", {"type": source, "default": "digits", "metavar": "SOURCE"}, _DATA_HELP),
+    ("--images", {"metavar": "KEY"}, "the array of images in an npz (default: x, images, ..)"),
+    ("--labels", {"metavar": "KEY"}, "the array of their labels (default: y, labels, ..)"),
+    (
+        "--image-shape",
+        {"type": numbers(int), "metavar": "H,W"},
+        "of the rows of an array (default: square)",
+    ),
+    (
+        "--scale",
+        {"type": positive, "metavar": "X"},
+        "what all pixels are divided by (default: 1, 255, 4095 or 65535 if the largest pixel takes "
+        "a quarter of it, else the largest)",
+    ),
 )
 
 
@@ -46,7 +63,7 @@ def add_compare(commands):
     levels = {"type": numbers(int), "metavar": "N,N"}
     paddings, priors = ("valid", "same", "circular"), sorted(_PRIORS)
     for flag, settings, text in (
-        ("--data", {"type": source, "default": "digits", "metavar": "SOURCE"}, _DATA_HELP),
+        *_READING,
         ("--atoms", levels, "filters of each level (default: from the image size)"),
         ("--kernel", levels, "kernel size of each level (default: from the image size)"),
         ("--stride", levels, "stride of each level (default: from the image size)"),
@@ -75,14 +92,13 @@ def add_compare(commands):
 
 
 def _run_compare(arguments):
-    from .. import comparison, datasets
+    from .. import comparison
 
     started = time.perf_counter()
     check_out(arguments.out)
     _apply_limit(arguments)
-    with Progress("compare", quiet=arguments.json) as progress:
-        progress.stage("reading images")
-        data = datasets.load(arguments.data, random_state=arguments.seed)
+    with Progress("compare", "reading images", quiet=arguments.json) as progress:
+        data = _data(arguments)
         plan = _plan(data, arguments)
         hierarchy = _learned_hierarchy(data, plan, arguments, progress)
         test, labels = data.test[: arguments.test], data.test_labels
@@ -99,6 +115,7 @@ def _run_compare(arguments):
             noise=(0.0, *(arguments.noise or (0.1, 0.2))),
             progress=progress.stage,
         )
+        _refuse_blank(result)
         first = hierarchy.levels[0]
         sweep = comparison.coherence_sweep(
             test,
@@ -126,6 +143,32 @@ def _apply_limit(arguments):
         for stage in ("learn", "train", "test"):
             said = getattr(arguments, stage)
             setattr(arguments, stage, min(said or arguments.limit, arguments.limit))
+
+
+def _data(arguments):
+    from .. import datasets
+
+    return datasets.load(
+        arguments.data,
+        random_state=arguments.seed,
+        scale=arguments.scale,
+        images=arguments.images,
+        labels=arguments.labels,
+        image_shape=arguments.image_shape,
+    )
+
+
+def _refuse_blank(result):
+    """Refuse a page on codes that are all 0, of which every solver says the same."""
+    blank = [r.level for r in result.rows if r.solver == result.reference and r.density == 0]
+    if blank:
+        from ..validation import InputError
+
+        raise InputError(
+            f"every code of level {blank[0]} is 0 under {result.levels[blank[0] - 1].prior}; "
+            "expected a weight below what the images project on some atom. Lower --lam, or --scale "
+            "if you stated it."
+        )
 
 
 def _print_comparison(result, sweep, arguments):
@@ -232,6 +275,7 @@ def _prior(text, lam, stated=False):
 def _meta(data, test, readout, plan, arguments, seconds):
     return {
         "data": data.name,
+        "read": "; ".join(data.notes),
         "image_shape": list(data.train.shape[1:]),
         "learned_on": min(len(data.train), arguments.learn),
         "readout_trained_on": len(readout[0]) if readout else 0,
@@ -276,6 +320,7 @@ def _heading(meta):
         f"{meta['data']}: images {height}x{width}x{channels}, filters learned on "
         f"{meta['learned_on']:,}{readout}, "
         f"compared on {meta['compared_on']:,} held out\n"
+        f"read: {meta['read']}\n"
         "gap: mean relative duality gap; bound: sqrt(2 (E(z) - its lower bound)) certifies the "
         "distance of the reconstructions, over ||x||\n"
     )

@@ -13,12 +13,14 @@ class Progress:
     ----------
     command : str
         Whose stages they are; begins the lines.
+    first : str
+        What happens until the first stage; only the bar says it.
     quiet : bool
         Say nothing.
     """
 
-    def __init__(self, command, quiet=False):
-        self._command, self._quiet = command, quiet
+    def __init__(self, command, first, quiet=False):
+        self._command, self._first, self._quiet = command, first, quiet
         self._stack = contextlib.ExitStack()
         self._bar = self._task = self._text = None
 
@@ -29,7 +31,7 @@ class Progress:
 
             bar = Progress(console=Console(stderr=True), transient=True)
             self._bar = self._stack.enter_context(bar)
-            self._task = self._bar.add_task("starting", total=1)
+            self._task = self._bar.add_task(self._first, total=1)
         return self
 
     def __exit__(self, *error):
