@@ -16,7 +16,14 @@ from pathlib import Path
 
 import numpy as np
 
-from .validation import InputError, InputTypeError, as_generator, as_integer, as_number
+from .validation import (
+    InputError,
+    InputTypeError,
+    as_generator,
+    as_integer,
+    as_number,
+    did_you_mean,
+)
 
 #: Refuse to expand a file into more numbers than this (8 GiB of float32).
 MAX_NUMBERS = 2**31
@@ -84,6 +91,7 @@ def load(source="digits", *, tile=32, test_fraction=0.25, random_state=0):
             f"data is {str(source)!r}, which is no file or folder here; expected 'digits', "
             "'images', an "
             "IDX, npz or npy file, or a folder of images. Check the path."
+            + did_you_mean(source, ("digits", "images"))
         )
     if path.is_dir():
         return _folder(path, tile, test_fraction, rng)

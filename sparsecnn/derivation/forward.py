@@ -11,6 +11,7 @@ import dataclasses
 import numpy as np
 import sympy as sp
 
+from ..activations import known_name
 from ..layers import Activation
 from ..symbolic.curvature import curvature
 from ..symbolic.evidence import trials
@@ -120,8 +121,10 @@ def derive(prior, dictionary="orthonormal", noise=1.0, estimator="map", **parame
 
 
 def _refuse_vectors(prior):
-    row = next((r for r in VECTOR_ROWS if r[0] == prior), None) if isinstance(prior, str) else None
-    if row is not None:
+    rows = {row[0]: row for row in VECTOR_ROWS}
+    name = known_name(prior, rows) if isinstance(prior, str) else None
+    if name is not None:
+        row = rows[name]
         raise InputError(
             f"{prior!r} ({row[1]}) is a prior of several coefficients at once, and derive "
             "takes priors of one. Use sc.atlas(), whose row of this name states the prox and "

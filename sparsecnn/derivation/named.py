@@ -8,10 +8,11 @@ import reprlib
 import numpy as np
 
 from .. import priors
+from ..activations import known_name
 from ..priors import Prior, SymbolicPrior
 from ..symbolic.parser import names_in
 from ..symbolic.penalty import Penalty
-from ..validation import InputError, InputTypeError
+from ..validation import InputError, InputTypeError, did_you_mean
 from .rows import SCALAR
 
 
@@ -29,9 +30,10 @@ def as_prior(prior, parameters=None):
     parameters = dict(parameters or {})
     support = parameters.pop("support", "real")
     if isinstance(prior, str):
-        row = next((r for r in SCALAR if r[0] == prior), None)
-        if row is not None:
-            return prior_of_row(row, **parameters)
+        rows = {row[0]: row for row in SCALAR}
+        name = known_name(prior, rows)
+        if name is not None:
+            return prior_of_row(rows[name], **parameters)
         return _prior_of_formula(prior, support, parameters)
     if parameters:
         raise InputError(f"got {sorted(parameters)} besides a prior; expected them with a formula.")
@@ -52,6 +54,7 @@ def _prior_of_formula(formula, support, parameters):
         raise InputError(
             f"prior is {reprlib.repr(formula)}; expected a penalty in z such as 'lam*abs(z)', or "
             f"one of {', '.join(row[0] for row in SCALAR)}."
+            + did_you_mean(formula.strip(), [row[0] for row in SCALAR])
         )
     names = [n for n in names_in(formula) if n != "z"]
     if isinstance(support, tuple | list):

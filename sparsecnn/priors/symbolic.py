@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..validation import InputError, InputTypeError
+from ..validation import InputError, InputTypeError, did_you_mean
 from .alignment import left_aligned, times_power
 from .arguments import check_unit, short
 from .base import SeparablePrior
@@ -86,6 +86,7 @@ class SymbolicPrior(SeparablePrior):
                 f"SymbolicPrior({formula!r}) got parameters {sorted(parameters)}; expected "
                 f"{expected}, none of them called {', '.join(sorted(_RESERVED))}. Give each name "
                 f"in the formula a value, such as {hint}."
+                + "".join(did_you_mean(name, expected) for name in unknown[:1])
             )
         put = object.__setattr__
         put(self, "formula", formula)
