@@ -113,7 +113,7 @@ class SymbolicPrior(SeparablePrior):
 
         None where SymPy finds no closed form of a branch or of a jump.
         """
-        return _closed_form(self._penalty, _own_unit(self._penalty, self._settings()[0]).values)
+        return _closed_form(self._penalty, own_unit(self._penalty, self._settings()[0]).values)
 
     @property
     def prox_methods(self):
@@ -167,7 +167,7 @@ class SymbolicPrior(SeparablePrior):
         return [tuple(map(float, row)) for row in rows]
 
     def _envelope(self, setting):
-        return _envelope(self._penalty, _own_unit(self._penalty, setting).values, 1.0)
+        return _envelope(self._penalty, own_unit(self._penalty, setting).values, 1.0)
 
     @functools.cached_property
     def _facts(self):
@@ -228,7 +228,7 @@ class SymbolicPrior(SeparablePrior):
 
     def _value(self, xp, z, *params):
         def value(values, step, z):
-            own = _own_unit(self._penalty, values)
+            own = own_unit(self._penalty, values)
             length = own.length / self.unit
             with np.errstate(over="ignore"):
                 found = self._penalty.evaluate(z / length, own.named) * length * length
@@ -238,7 +238,7 @@ class SymbolicPrior(SeparablePrior):
 
     def _prox(self, xp, v, step, *params):
         def prox(values, step, v):
-            own = _own_unit(self._penalty, values)
+            own = own_unit(self._penalty, values)
             length = own.length / self.unit
             with np.errstate(over="ignore"):
                 z = _envelope(self._penalty, own.values, step).prox(v / length)[0]
@@ -248,7 +248,7 @@ class SymbolicPrior(SeparablePrior):
 
     def _partials(self, xp, v, step, z, *params):
         def partials(values, step, v):
-            own = _own_unit(self._penalty, values)
+            own = own_unit(self._penalty, values)
             length = own.length / self.unit
             slope, *found = _derivatives(self._penalty, own.named, step, v / length)
             of_step, *of_parameters = (part * length for part in found)
@@ -259,7 +259,7 @@ class SymbolicPrior(SeparablePrior):
 
     def _conjugate(self, xp, v, *params):
         def conjugate(values, step, v):
-            own = _own_unit(self._penalty, values)
+            own = own_unit(self._penalty, values)
             length = own.length / self.unit
             with np.errstate(over="ignore"):
                 found = _conjugate_of(self._penalty, own.named, v / length) * length * length
@@ -272,7 +272,7 @@ class SymbolicPrior(SeparablePrior):
         shape = np.broadcast_shapes(*(p.shape for p in params)) if params else ()
 
         def ends(values, step, z):
-            own = _own_unit(self._penalty, values)
+            own = own_unit(self._penalty, values)
             low, high = _slopes_at_infinity(self._penalty, own.values)
             length = own.length / self.unit
             return [np.full(z.shape, low * length), np.full(z.shape, high * length)]
@@ -280,7 +280,7 @@ class SymbolicPrior(SeparablePrior):
         return tuple(self._over_settings(ends, np.zeros(shape), 1.0, params))
 
 
-class _OwnUnit(NamedTuple):
+class OwnUnit(NamedTuple):
     """Parameters in a penalty's own unit of length, in which its numbers are of order one.
 
     ``phi(length w; given) = length^2 phi(w; values) + shift``; ``powers`` are the factors
@@ -304,12 +304,12 @@ class _OwnUnit(NamedTuple):
 
 
 @functools.lru_cache(maxsize=4096)
-def _own_unit(penalty, given):
+def own_unit(penalty, given):
     """The own unit of a penalty: the largest length among its parameters, as a power of two."""
     found, named = _dimensions(penalty), dict(zip(penalty.names, given, strict=True))
     ones = (1.0,) * len(given)
     if found is None:
-        return _OwnUnit(1.0, given, named, 0.0, ones, {})
+        return OwnUnit(1.0, given, named, 0.0, ones, {})
     dimension = [_evaluated(found.of[name], named) for name in penalty.names]
     exponents = [
         np.log2(abs(p)) / d for p, d in zip(given, dimension, strict=True) if p and d
@@ -327,7 +327,7 @@ def _own_unit(penalty, given):
     named = dict(zip(penalty.names, values, strict=True))
     shift = weight * exponent * np.log(2.0)
     powers = tuple(times_power(1.0, length, -d) for d in dimension)
-    return _OwnUnit(length, values, named, shift, powers, couplings)
+    return OwnUnit(length, values, named, shift, powers, couplings)
 
 
 def _evaluated(expression, values):
