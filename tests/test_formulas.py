@@ -3,14 +3,18 @@
 import numpy as np
 import pytest
 import sympy as sp
+import tolerances
+from penalties import invented
 
 import sparsecnn as sc
 from sparsecnn.activations import ALIASES
 from sparsecnn.cli import main
 from sparsecnn.derivation.known import KNOWN
+from sparsecnn.derivation.named import scalar_penalty
 from sparsecnn.derivation.vectors import VECTOR_MAPS
 from sparsecnn.symbolic.parser import SYNONYMS, names_in, parse
-from sparsecnn.symbolic.penalty import Z
+from sparsecnn.symbolic.penalty import Z, numeric
+from sparsecnn.symbolic.prox import solve_prox
 
 Z_GRID = np.linspace(-2.5, 2.5, 41) + 0.003
 
@@ -175,3 +179,75 @@ def test_the_command_line_says_what_may_have_been_meant(line, meant, capsys):
         code = stop.code
     assert code in (1, 2)
     assert f"Did you mean {meant!r}?" in capsys.readouterr().err
+
+
+# -- closed forms ---------------------------------------------------------------------------
+#: prox that jump at zero, have a branch no input reaches, or need another function's inverse
+TELLING = [
+    ("abs(z**2 - 1)", "real"), ("abs(abs(z) - 1)", "real"), ("lam*max(abs(z), 2*abs(z) - 1)", "real"),
+    ("Piecewise((1, Eq(z, 0)), (abs(z), True))", "real"), ("-lam*abs(z)/2", (-1, 1)),
+    ("lam*abs(z)**0.5", "real"), ("lam*z**4/4", "real"), ("exp(z)", "real"),
+    ("lam*abs(abs(z) - mu)", "real"), ("-log(z)", "nonnegative"), ("z*log(z) - z", "nonnegative"),
+    ("min(abs(z - 1), abs(z + 1))", "real"), ("z**2*(z**2 - 3)/4", (-2, 2)),
+]  # fmt: skip
+
+
+def _prior(formula, support):
+    names = [n for n in names_in(formula) if n != "z"]
+    return sc.SymbolicPrior(formula, support=support, **dict.fromkeys(names, 1.0))
+
+
+def _read(prior, text):
+    """A printed closed form as a function, by the package's own parser."""
+    values = prior.parameters
+    symbols = {n: sp.Symbol(n, real=True) for n in ("x", *values)}
+    function = numeric(parse(text, symbols), tuple(symbols.values()))
+    return lambda x: function(x, *values.values())
+
+
+def _assert_is_the_prox(prior, function):
+    penalty, values = scalar_penalty(prior)
+    starts = penalty.envelope(values).starts
+    x = np.concatenate([np.linspace(-6, 6, 97), starts - 1e-6, starts + 1e-6, [0.0]])
+    z, said = prior.prox(x), function(x)
+    near = np.abs(x[:, None] - starts).min(axis=1, initial=9) < 1e-9
+    said = np.where(near & (x != 0), z, said)  # rounding decides who takes over
+    said = np.where(near & (x == 0), np.copysign(said, z), said)  # both signs are as good
+    np.testing.assert_allclose(said, z, rtol=tolerances.CLOSED_FORM, atol=tolerances.CLOSED_FORM)
+
+
+@pytest.mark.parametrize(("formula", "support"), TELLING)
+def test_a_printed_closed_form_read_back_is_the_prox(formula, support):
+    prior = _prior(formula, support)
+    _assert_is_the_prox(prior, _read(prior, prior.prox_formula))
+
+
+def test_the_closed_forms_of_the_atlas_and_of_penalties_nobody_listed_read_back(scale):
+    rows = [row.make_prior() for row in sc.atlas() if row.section == "forward"]
+    priors = [sc.SymbolicPrior(p.formula, support=p.support, **p.parameters) for p in rows]
+    priors = priors[:: scale(7, 1)]
+    for formula, support in invented(scale(8, 200)):
+        try:
+            priors.append(_prior(formula, support))
+        except sc.InputError:
+            continue
+    read = [prior for prior in priors if prior.prox_formula is not None]
+    assert len(read) >= len(priors) / 3
+    for prior in read:
+        _assert_is_the_prox(prior, _read(prior, prior.prox_formula))
+
+
+def test_every_row_of_cases_that_is_shown_is_met_and_holds():
+    for formula, support in TELLING:
+        prior = _prior(formula, support)
+        solution = solve_prox(*scalar_penalty(prior))
+        met = {_row_of(solution, x) for x in np.linspace(-8, 8, 1601) + 1e-4}
+        assert met == set(range(len(solution.cases))), formula
+
+
+def _row_of(solution, x):
+    values = {**solution.samples[0], "x": x}
+    for k, case in enumerate(solution.cases):
+        table = {s: values[s.name] for s in getattr(case.condition, "free_symbols", ())}
+        if case.condition is None or bool(case.condition.subs(table)):
+            return k

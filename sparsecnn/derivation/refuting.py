@@ -282,8 +282,8 @@ def _change_from(penalty, values, joint, x):
         if not inside:
             return False
         with mpmath.workdps(digits):
-            z0, phi0 = (f(*arguments) for f in exact)
-            rise, tilt = inside[0](z0 + h, *arguments) - phi0, h * (z0 + mpmath.mpf(h) / 2 - x)
+            z0, phi0, step = (mpmath.mpf(v) for v in (*(f(*arguments) for f in exact), h))
+            rise, tilt = inside[0](z0 + step, *arguments) - phi0, step * (z0 + step / 2 - x)
             return bool(rise + tilt < -(abs(rise) + abs(tilt)) / 10**15)
 
     return change

@@ -329,7 +329,25 @@ def _branch(penalty, samples, numbers, start):
                 probes.append(({**values, "x": x}, float(z)))
     found = solve_by_probes(equation, Z, probes)
     value, method = found if found else (None, "implicit: z + phi'(z) = x inverted by Newton")
+    value = _in_reals(value, probes) if found else None
     return Solved(start, value, piece, equation, method)
+
+
+def _in_reals(root, probes):
+    """A cubic's ``cos(acos(u)/3)`` as ``cosh(acosh(u)/3)`` where ``u > 1``: the same number."""
+
+    def is_third(e):
+        return isinstance(e, sp.cos) and isinstance(3 * e.args[0], sp.acos)
+
+    def beyond(u):
+        sizes = [number(u, values) for values, _ in probes]
+        return any(not isinstance(size, complex) and size > 1 for size in sizes)
+
+    def rewrite(e):
+        u = (3 * e.args[0]).args[0]
+        return sp.Piecewise((e, u <= 1), (sp.cosh(sp.acosh(u) / 3), True)) if beyond(u) else e
+
+    return root.replace(is_third, rewrite)
 
 
 def _threshold(penalty, samples, envelopes, k, solved):
