@@ -5,18 +5,21 @@ No other module may restate it. Certificates are computed in float64, a block of
 
 from __future__ import annotations
 
+import warnings
 from typing import NamedTuple
 
 import array_api_compat
 import numpy as np
 
 from .duality import interior_point, remembered_interior_point
-from .validation import InputError, InputTypeError, as_float_array
+from .validation import ConvergenceWarning, InputError, InputTypeError, as_float_array
 
 #: Codes are certified this many numbers at a time, so that memory does not grow with the batch.
 _BLOCK_NUMBERS = 1 << 21
 #: A dual point may miss a constraint by so much of ``||u|| ||d||``: rounding of the projections.
 _DUAL_ROUNDING = 1e-13
+#: Signals whose variation has less than this share of their energy are called uncentred.
+_OFFSET = 1e-5
 
 
 class Certificate(NamedTuple):
@@ -430,7 +433,7 @@ def check_roles(dictionary, prior):
     """Refuse what is no dictionary and no prior, or a prior that does not fit the codes."""
     for name, value, methods, example in (
         ("dictionary", dictionary, ("analyze", "synthesize", "lipschitz"), "Dictionary(atoms)"),
-        ("prior", prior, ("prox", "value", "is_convex"), "Exponential(0.5)"),
+        ("prior", prior, ("prox", "value", "check_fits", "is_convex"), "Exponential(0.5)"),
     ):
         if isinstance(value, type) or not all(
             hasattr(type(value), m) or hasattr(value, m) for m in methods
@@ -438,6 +441,47 @@ def check_roles(dictionary, prior):
             what = repr(value) if np.ndim(value) == 0 else f"an array of shape {np.shape(value)}"
             raise InputTypeError(f"{name} is {what}; expected a {name} object, such as {example}.")
     _check_alignment(prior, dictionary.code_shape)
+
+
+def warn_of_offset(x, who, mask=None, stacklevel=3):
+    """Warn if the signals lie so far from 0 that what they differ by is lost in the gap.
+
+    The relative gap divides by ``E(0)``, half the squared distance from 0.
+
+    Parameters
+    ----------
+    x : array, shape (n_samples, ...)
+        0 where not observed.
+    who : str
+        Who warns.
+    mask : boolean array, shape of ``x``, optional
+    stacklevel : int
+
+    Warns
+    -----
+    ConvergenceWarning
+        If neither the batch around its mean sample nor the samples around their mean number have
+        1e-5 of the energy: an offset of some 300 deviations.
+    """
+    size = np.abs(x).max()
+    if not size > 0 or not np.isfinite(size):
+        return
+    rows = (x / size).reshape(len(x), -1).astype(np.float64, copy=False)
+    seen = np.ones(rows.shape) if mask is None else mask.reshape(rows.shape).astype(float)
+    shares = []
+    for axis in (0, 1):
+        mean = rows.sum(axis, keepdims=True) / np.maximum(seen.sum(axis, keepdims=True), 1)
+        shares.append(_squares((rows - mean) * seen).sum() / _squares(rows).sum())
+    nothing = np.finfo(x.dtype).eps ** 2 * rows.size  # equal numbers, up to rounding
+    told = [share for share in shares if share > nothing]
+    if told and min(told) < _OFFSET:
+        warnings.warn(
+            f"{who}: x varies by {size * np.sqrt(min(told)):.2g} around an offset of about "
+            f"{size:.2g}, and gap and tol are relative to the energy of all of it; what varies "
+            f"is {min(told):.1g} of that. Subtract the mean of x first, or lower tol as much.",
+            ConvergenceWarning,
+            stacklevel=stacklevel,
+        )
 
 
 def _signals_and_mask(x, mask, signal_shape):
@@ -482,6 +526,6 @@ def _signals_and_mask(x, mask, signal_shape):
 
 def _check_alignment(prior, code_shape):
     try:
-        prior.value(np.zeros((1, *code_shape)))
+        prior.check_fits(code_shape)
     except InputError as error:
         raise InputError(f"prior does not fit the dictionary: {error}")

@@ -4,7 +4,8 @@ import numpy as np
 
 _PARTS = {
     "real": (
-        "|z|", "z^2", "Abs(z - {a})", "sqrt(z^2 + {a}^2)", "relu(z)", "relu(-z)", "log(1 + |z|/{a})",
+        "|z|", "z^2", "Abs(z - {a})", "sqrt(z^2 + {a}^2)", "relu(z)", "relu(-z)",
+        "log(1 + |z|/{a})",
         "|z|^(1/2)", "|z|^(2/3)", "|z|^1.5", "|z|^1.2", "|z|^3", "z^4/4", "1 - exp(-|z|/{a})",
         "1 - exp(-z^2/{a})", "|z|/(|z| + {a})", "z^2/(z^2 + {a}^2)", "min(|z|, {a})",
         "Min(z^2, {a})", "atan(|z|/{a})", "tanh(|z|)", "log(cosh(z))", "|z|*log(1 + |z|)",

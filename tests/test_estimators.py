@@ -133,8 +133,8 @@ def by_name(estimator):
 
 # -- layouts --------------------------------------------------------------------------------
 @pytest.mark.parametrize("estimator", everything(image_shape=None), ids=by_name)
-def test_rows_and_images_give_the_same_model(estimator, few):
-    images, y = few
+def test_rows_and_images_give_the_same_model(estimator, few, scale):
+    images, y = (part[: scale(40, 120)] for part in few)
     rows = images.reshape(len(images), -1)
     layouts = {
         "images": (images, {}),
@@ -469,6 +469,125 @@ def test_extreme_units_change_nothing(scale, few):
 def test_one_class_is_refused_before_any_learning(few):
     with pytest.raises(sc.InputError, match="one class"):
         sc.SparseCNNClassifier().fit(few[0], np.zeros(len(few[0])))
+
+
+@pytest.mark.parametrize("learner", learners(), ids=by_name)
+def test_the_certificates_of_training_codes_go_when_learning_goes_on(learner, few):
+    certificates = ("gap_", "dual_gap_", "converged_", "n_iter_")
+    fitted = clone(learner).fit(few[0])
+    assert all(hasattr(fitted, name) for name in certificates)
+    fitted.partial_fit(few[0])
+    assert not any(hasattr(fitted, name) for name in certificates)
+
+
+# -- model selection -------------------------------------------------------------------------
+def test_a_grid_search_tries_rates_of_a_prior_that_stays_as_it_was(few):
+    prior = sc.Laplace(0.1)
+    coder = sc.HierarchicalSparseCoder((3,), prior=prior, pool=2, n_epochs=1, random_state=0)
+    pipeline = make_pipeline(coder.set_params(steps=1), LogisticRegression())
+    grid = {"hierarchicalsparsecoder__prior__lam": [0.05, 50.0]}
+    search = GridSearchCV(pipeline, grid, cv=2, error_score="raise").fit(*few)
+    assert search.best_params_ == {"hierarchicalsparsecoder__prior__lam": 0.05}
+    tried = search.cv_results_["mean_test_score"]
+    assert tried[0] > tried[1] + 0.2  # 50 silences every code
+    assert search.best_estimator_[0].hierarchy_.levels[0].prior.lam == 0.05
+    assert coder.prior is prior
+    assert prior.lam == 0.1
+
+
+@pytest.mark.parametrize("estimator", everything(prior=sc.ElasticNet(0.1, 0.2)), ids=by_name)
+def test_prior_parameters_change_one_estimator_only(estimator):
+    prior, twin = estimator.prior, clone(estimator)
+    assert estimator.get_params()["prior__alpha"] == 0.2
+    assert estimator.set_params(prior__lam=0.7, tol=1e-3) is estimator
+    assert (estimator.prior.lam, estimator.prior.alpha, estimator.tol) == (0.7, 0.2, 1e-3)
+    assert (prior.lam, twin.prior.lam) == (0.1, 0.1)
+    estimator.set_params(prior=sc.Laplace(0.3), prior__lam=0.4)
+    assert repr(estimator.prior) == "Laplace(lam=0.4)"
+    for wrong, words in (
+        ({"prior__rate": 0.1}, "Laplace has no parameter 'rate'; expected one of lam"),
+        ({"prior": None, "prior__lam": 0.1}, "prior is None.*Set lam"),
+        ({"prior": (sc.Laplace(0.1),), "prior__lam": 0.1}, "Set prior to other priors"),
+        ({"prior__lam": -1.0, "tol": 5.0}, "lam"),
+    ):
+        with pytest.raises(sc.InputError, match=words):
+            estimator.set_params(**wrong)
+    assert (estimator.prior.lam, estimator.tol) == (0.4, 1e-3)  # a refusal changes nothing
+
+
+@pytest.mark.parametrize("estimator", everything(), ids=by_name)
+def test_lam_is_the_rate_of_the_exponential_prior_and_gives_way_to_a_prior(estimator, few):
+    for params, expected in (
+        ({"lam": 0.3}, sc.Exponential(0.3)),
+        ({"lam": 0.3, "prior": sc.Laplace(0.2)}, sc.Laplace(0.2)),
+    ):
+        fitted = clone(estimator).set_params(**params).fit(*few)
+        assert repr(fitted.hierarchy_.levels[0].prior) == repr(expected)
+
+
+@pytest.mark.parametrize("estimator", coders(), ids=by_name)
+def test_the_score_is_minus_the_mean_energy(estimator, few):
+    seen, other = few[0][:60], few[0][60:]
+    fitted = clone(estimator).fit(seen)
+    x, energy = other, 0.0
+    for level in fitted.hierarchy_.levels:
+        dictionary, lam = level.dictionary, level.prior.lam
+        x = x.reshape(len(x), *dictionary.signal_shape)
+        codes = sc.solve(sc.SparseCodingProblem(x, dictionary, level.prior), tol=1e-9).codes
+        left = (x - dictionary.synthesize(codes)).reshape(len(x), -1)
+        energy += np.mean(0.5 * (left**2).sum(1) + lam * codes.reshape(len(x), -1).sum(1))
+        x = codes
+    assert fitted.score(other) == pytest.approx(-energy, rel=1e-4)
+
+
+def test_the_score_says_when_its_codes_are_not_there_yet(few):
+    learner = sc.DictionaryLearner(12, n_epochs=1, random_state=0).fit(few[0])
+    exact = learner.score(few[0])
+    with pytest.warns(sc.ConvergenceWarning, match="did not reach") as caught:
+        assert learner.set_params(max_iter=2).score(few[0]) < exact
+    assert len(caught) == 1
+    assert learner.set_params(steps=1).score(few[0]) < exact  # as was asked, so nothing is said
+
+
+def test_the_score_chooses_the_number_of_atoms(few):
+    learner = sc.DictionaryLearner(2, sc.Laplace(0.1), n_epochs=2, random_state=0)
+    search = GridSearchCV(learner, {"n_atoms": [2, 30], "prior__lam": [0.1]}, cv=2).fit(few[0])
+    assert search.best_params_["n_atoms"] == 30
+
+
+def test_learning_starts_from_a_dictionary_that_is_given(few):
+    start = sc.Dictionary(3 * sc.Dictionary.random(7, 64, random_state=3).atoms)
+    learner = sc.DictionaryLearner(init=start, n_epochs=1, random_state=0).fit(few[0])
+    assert learner.components_ is learner.dictionary_.atoms
+    assert learner.components_.shape == (7, 64)
+    unit = sc.Dictionary(start.atoms / np.linalg.norm(start.atoms, axis=1, keepdims=True))
+    again = sc.learn_dictionary(
+        few[0].reshape(-1, 64), unit, sc.Exponential(0.1), n_epochs=1, tol=1e-2,
+        random_state=np.random.default_rng(0),
+    )  # fmt: skip
+    np.testing.assert_array_equal(learner.components_, again.dictionary.atoms)
+    filters = sc.ConvDictionary.random(3, 4, (8, 8), stride=2, random_state=0)
+    conv = sc.ConvDictionaryLearner(init=filters, n_epochs=1, random_state=0).fit(few[0])
+    assert conv.dictionary_.stride == (2, 2)
+    assert conv.dictionary_.filters.shape == (3, 1, 4, 4)
+    stack = sc.HierarchicalSparseCoder((9, 2), init=(filters, "data"), n_epochs=1).fit(few[0])
+    assert [len(level.dictionary.atoms) for level in stack.hierarchy_.levels] == [3, 2]
+    for init, kind, words in (
+        (sc.Dictionary.random(7, 63), sc.DictionaryLearner, r"\(63,\), but X gives \(64,\)"),
+        (filters, sc.DictionaryLearner, "expected a Dictionary"),
+        (start, sc.ConvDictionaryLearner, "expected a ConvDictionary"),
+        (start.atoms, sc.DictionaryLearner, r"array of shape \(7, 64\).*Dictionary\(atoms\)"),
+        ("pca", sc.DictionaryLearner, "init is 'pca'"),
+    ):
+        with pytest.raises((sc.InputError, sc.InputTypeError), match=words):
+            kind(init=init).fit(few[0])
+
+
+@pytest.mark.parametrize("estimator", everything(), ids=by_name)
+def test_uncentred_data_gets_one_warning(estimator, few):
+    with pytest.warns(sc.ConvergenceWarning, match="varies by .* Subtract the mean") as caught:
+        clone(estimator).set_params(steps=1).fit(few[0] + 1e4, few[1])
+    assert len(caught) == 1
 
 
 # -- scikit-learn's tools -------------------------------------------------------------------

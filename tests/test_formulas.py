@@ -184,7 +184,8 @@ def test_the_command_line_says_what_may_have_been_meant(line, meant, capsys):
 # -- closed forms ---------------------------------------------------------------------------
 #: prox that jump at zero, have a branch no input reaches, or need another function's inverse
 TELLING = [
-    ("abs(z**2 - 1)", "real"), ("abs(abs(z) - 1)", "real"), ("lam*max(abs(z), 2*abs(z) - 1)", "real"),
+    ("abs(z**2 - 1)", "real"), ("abs(abs(z) - 1)", "real"),
+    ("lam*max(abs(z), 2*abs(z) - 1)", "real"),
     ("Piecewise((1, Eq(z, 0)), (abs(z), True))", "real"), ("-lam*abs(z)/2", (-1, 1)),
     ("lam*abs(z)**0.5", "real"), ("lam*z**4/4", "real"), ("exp(z)", "real"),
     ("lam*abs(abs(z) - mu)", "real"), ("-log(z)", "nonnegative"), ("z*log(z) - z", "nonnegative"),

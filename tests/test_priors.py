@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from oracles import best_objective, best_support, supremum
+from sklearn.base import clone
 from strategies import CONVEX, COUPLED, N_ATOMS, PRIORS, SEPARABLE, name_of, points
 from tolerances import FEW_ULPS, PROX_EXCESS, ROUNDING, SINGLE, SUPREMUM
 
@@ -712,3 +713,20 @@ def test_the_name_of_a_prior_shows_its_parameters(prior):
     text = repr(prior)
     assert text.startswith(type(prior).__name__)
     assert all(name in text for name in prior.parameters)
+
+
+# -- parameters, as scikit-learn asks for them ----------------------------------------------
+@pytest.mark.parametrize("prior", [*PRIORS, sc.SymbolicPrior("lam*abs(z)", lam=0.3)], ids=name_of)
+def test_a_prior_is_what_its_parameters_make_and_stays_so(prior):
+    params = prior.get_params()
+    v = np.linspace(-4.0, 4.0, 3 * 8).reshape(8, 3)
+    np.testing.assert_array_equal(type(prior)(**params).prox(v), prior.prox(v))
+    assert clone(prior) is prior
+    for name in prior.parameters:
+        before, changed = prior.prox(v), prior.set_params(**{name: params[name] * 1.5})
+        assert type(changed) is type(prior)
+        np.testing.assert_equal(changed.get_params(), {**params, name: params[name] * 1.5})
+        np.testing.assert_equal(prior.get_params(), params)
+        np.testing.assert_array_equal(prior.prox(v), before)
+    with pytest.raises(sc.InputError, match=f"{type(prior).__name__} has no parameter 'rate'"):
+        prior.set_params(rate=1.0)

@@ -1,5 +1,7 @@
 """The energy: its value, gradient, residual and masks, each against a statement in plain loops."""
 
+import warnings
+
 import numpy as np
 import pytest
 from models import CONVEX, DICTIONARIES, NONCONVEX, PRIORS, dense_atoms, signals
@@ -255,3 +257,59 @@ def test_inputs_are_never_modified():
     sc.solve(problem, start=z)
     for array, copy in zip((x, mask, z), copies, strict=True):
         np.testing.assert_array_equal(array, copy)
+
+
+# -- what a problem refuses or says ---------------------------------------------------------
+def test_a_budget_larger_than_the_code_is_refused():
+    x, dictionary = np.ones((2, 64)), sc.Dictionary.random(128, 64, random_state=0)
+    with pytest.raises(sc.InputError, match=r"TopK\(k=...\) is 500, but a sample has 128 codes"):
+        sc.SparseCodingProblem(x, dictionary, sc.TopK(500))
+    with pytest.raises(sc.InputError, match=r"does not fit the dictionary.* 129, .* 128 codes"):
+        sc.Level(dictionary, sc.TopK(129))
+    assert sc.SparseCodingProblem(x, dictionary, sc.TopK(128)).shape == (2, 128)
+    filters = sc.ConvDictionary.random(2, 3, (5, 5), random_state=0)  # 2 maps of 3 x 3
+    assert sc.Level(filters, sc.TopK(18)).prior.k == 18
+    with pytest.raises(sc.InputError, match="18 codes"):
+        sc.Level(filters, sc.TopK(19))
+
+
+RNG = np.random.default_rng(0)
+NOISE = RNG.standard_normal((30, 12))
+
+
+@pytest.mark.parametrize(
+    ("x", "warned"),
+    [
+        (NOISE + 1e4, True),
+        ((NOISE + 1e4) * 1e-200, True),
+        ((NOISE + 1e4).astype(np.float32), True),
+        (NOISE + 1e4 * RNG.standard_normal(12), True),  # every feature about a mean of its own
+        (NOISE + 1e4 * RNG.standard_normal((30, 1)), True),  # every sample
+        (NOISE + 100.0, False),
+        (NOISE, False),
+        (np.full((4, 12), 3.0), False),  # nothing varies, so nothing is lost
+        (np.zeros((4, 12)), False),
+        (NOISE[:1] + 1e4, True),
+    ],
+)
+def test_signals_far_from_zero_get_one_warning(x, warned):
+    problem = sc.SparseCodingProblem(x, sc.Dictionary.orthonormal(12, 0), sc.Laplace(0.1))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        sc.solve(problem, tol=1e-3)
+        sc.ForwardTransform().solve(problem)  # a layer says nothing
+    assert [w.category for w in caught] == [sc.ConvergenceWarning] * warned
+    if warned:
+        assert "relative to the energy of all of it" in str(caught[0].message)
+
+
+def test_only_observed_numbers_are_called_uncentred():
+    x, mask = NOISE.copy(), np.ones(NOISE.shape)
+    x[:, 0], mask[:, 0] = 1e4, 0
+    x[3, 5], mask[3, 5] = np.nan, 0
+    dictionary = sc.Dictionary.random(20, 12, random_state=0)
+    for offset, warned in ((0.0, 0), (1e4, 1)):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            sc.solve(sc.SparseCodingProblem(x + offset, dictionary, sc.Laplace(0.1), mask))
+        assert len([w for w in caught if "offset" in str(w.message)]) == warned

@@ -222,3 +222,16 @@ def test_clones_are_seen_as_redundant_and_independent_units_are_not():
     free = sc.regions.measure_redundancy(noise, weights, np.zeros(2), labels, **options)
     assert free.r_squared[1] < 0.7
     assert "R^2" in free.summary() and len(free.to_dict()["sizes"]) == 7
+
+
+def test_redundancy_is_about_how_units_vary_and_not_about_their_means():
+    rng = np.random.default_rng(0)
+    features, labels = rng.standard_normal((60, 4)), rng.integers(0, 2, 60)
+    found = [
+        sc.regions.measure_redundancy(
+            features + means, np.ones((2, 4)), np.zeros(2), labels, random_state=0
+        )
+        for means in (0.0, 10.0 * np.arange(4))
+    ]
+    np.testing.assert_allclose(found[1].r_squared, found[0].r_squared, atol=1e-6)
+    assert found[0].r_squared[1] < 0.9  # two independent units say nothing of the others

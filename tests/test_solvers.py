@@ -183,6 +183,15 @@ def test_the_code_is_a_fixed_point_of_the_lca_dynamics(prior):
         np.testing.assert_allclose(next(iterates), codes, atol=1e-7)  # sqrt of the gap's 1e-15
 
 
+def test_lca_steps_no_further_than_its_time_constant_on_short_atoms():
+    atoms = 0.5 * sc.Dictionary.orthonormal(8, 0).atoms  # 1 / L is 4
+    x = np.random.default_rng(0).standard_normal((3, 8))
+    solution = sc.LCA().solve(sc.SparseCodingProblem(x, sc.Dictionary(atoms), sc.Laplace(0.1)))
+    exact = sc.Laplace(0.4).prox(x @ atoms.T / 0.25)  # the prox of the penalty over c^2
+    np.testing.assert_allclose(solution.codes, exact, atol=1e-2)
+    assert solution.converged.all()
+
+
 # -- other people's solvers -----------------------------------------------------------------
 @pytest.mark.parametrize("positive", [False, True])
 @pytest.mark.parametrize("seed", range(8))
@@ -318,6 +327,14 @@ def test_float32_stays_float32_with_certificates_in_float64(solver, dictionary):
     )
     exact = SOLVERS[solver].solve(wide)
     np.testing.assert_allclose(solution.objective, exact.objective, rtol=1e-5)
+
+
+def test_iterations_in_both_precisions_are_counted():
+    x = np.random.default_rng(0).standard_normal((6, 16)).astype(np.float32)
+    problem = sc.SparseCodingProblem(x, sc.Dictionary.random(30, 16, 0), sc.Laplace(0.1))
+    # the way to 1e-4 is gone in float32, whatever tol; some samples go on in float64
+    rough, fine = (sc.FISTA(tol, 5000).solve(problem).n_iter for tol in (1e-4, 1e-6))
+    assert (fine >= rough).all() and (fine > rough).any()
 
 
 def test_a_float32_dictionary_and_float64_data_certify_in_float64():

@@ -171,6 +171,12 @@ def test_spike_and_slab_under_an_infinite_step_is_silent_as_laplace_is():
     np.testing.assert_array_equal(sc.Laplace(0.0).prox(x, np.inf), x)
 
 
+@pytest.mark.parametrize("prior", [*PRIORS, typed(sc.ElasticNet(0.7, 0.3))], ids=name_of)
+def test_units_may_be_changed_in_two_steps(prior):
+    once, twice = prior.scaled(2.0), prior.scaled(8.0).scaled(0.25)
+    np.testing.assert_allclose(twice.prox(V), once.prox(V), rtol=UNITS, atol=UNITS)
+
+
 @pytest.mark.parametrize("unit", [0, 0.0, -1.0, np.nan, np.inf, "2", True])
 def test_a_unit_that_is_no_positive_number_is_refused(unit):
     with pytest.raises(sc.InputError, match="unit"):

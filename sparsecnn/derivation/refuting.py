@@ -267,23 +267,31 @@ def _change_from(penalty, values, joint, x):
     """``(h, digits) -> whether the objective is smaller at joint + h``, from the joint's own."""
     symbols = penalty.parameters
     arguments = [mpmath.mpf(values[s.name]) for s in symbols]
-    ends = [(e, phi, number(e, values)) for e, phi in penalty.joints(values)]
-    end, phi, _ = min(ends, key=lambda e: abs(e[2] - joint))
-    exact = [sp.lambdify(symbols, e, "mpmath") for e in (end, phi)]
+    room = 1e-9 * max(1.0, abs(joint))  # told apart from the joint in double precision
+    ends = [
+        (number(e, values), *(sp.lambdify(symbols, part, "mpmath") for part in (e, phi)))
+        for e, phi in penalty.joints(values)
+    ]
+    _, *exact = min(ends, key=lambda end: abs(end[0] - joint))
     pieces = [
         (*(number(e, values) for e in (p.low, p.high)), _in_mpmath(p.value, symbols))
         for p in penalty.pieces(values)
     ]  # fmt: skip
 
     def change(h, digits):
-        away = max(float(abs(h)), 1e-9 * max(1.0, abs(joint)))  # told apart from the joint
-        place = joint + away * float(mpmath.sign(h))
+        place = joint + max(float(abs(h)), room) * float(mpmath.sign(h))
+        other = [pair for at, *pair in ends if abs(at - place) < room < abs(h)]
         inside = [f for low, high, f in pieces if low < place < high]
-        if not inside:
+        if not other and not inside:
             return False
         with mpmath.workdps(digits):
             z0, phi0, step = (mpmath.mpf(v) for v in (*(f(*arguments) for f in exact), h))
-            rise, tilt = inside[0](z0 + step, *arguments) - phi0, step * (z0 + step / 2 - x)
+            if other:
+                z, phi = (mpmath.mpf(f(*arguments)) for f in other[0])
+                step, rise = z - z0, phi - phi0
+            else:
+                rise = inside[0](z0 + step, *arguments) - phi0
+            tilt = step * (z0 + step / 2 - x)
             return bool(rise + tilt < -(abs(rise) + abs(tilt)) / 10**15)
 
     return change

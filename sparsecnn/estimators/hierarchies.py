@@ -28,14 +28,15 @@ class _LevelsLearner(LayerwiseLearner):
         lams = per_level(self.lam, "lam", n)
         priors = per_level(self.prior, "prior", n)
         return [
-            conv_plan(*shape, Exponential(lam) if prior is None else prior, self.init, pool=pool)
-            for *shape, lam, prior, pool in zip(
+            conv_plan(*shape, Exponential(lam) if prior is None else prior, init, pool=pool)
+            for *shape, lam, prior, init, pool in zip(
                 per_level(self.n_atoms, "n_atoms", n),
                 per_level(self.kernel_size, "kernel_size", n),
                 per_level(self.stride, "stride", n),
                 per_level(self.padding, "padding", n),
                 lams,
                 priors,
+                per_level(self.init, "init", n),
                 per_level(self.pool, "pool", n),
                 strict=True,
             )
@@ -94,8 +95,9 @@ class HierarchicalSparseCoder(_LevelsLearner, Coder):
     n_epochs, batch_size : int
     learn_tol : float
         Relative gap of the codes while learning.
-    init : {"random", "data"}
-        First filters: random directions, or patches.
+    init : {"random", "data"}, ConvDictionary or tuple
+        First filters: random directions, or patches, or those of a dictionary; for every level, or
+        one per level.
     image_shape : None, "square", (height, width) or (channels, height, width)
         What a row of ``X`` is. None: a signal, an image of height 1.
     steps : int or None
@@ -220,8 +222,9 @@ class SparseCNNClassifier(ClassifierMixin, _LevelsLearner, ImageEstimator):
     n_epochs, batch_size : int
     learn_tol : float
         Relative gap of the codes while learning.
-    init : {"random", "data"}
-        First filters: random directions, or patches.
+    init : {"random", "data"}, ConvDictionary or tuple
+        First filters: random directions, or patches, or those of a dictionary; for every level, or
+        one per level.
     image_shape : None, "square", (height, width) or (channels, height, width)
         What a row of ``X`` is. None: a signal, an image of height 1.
     steps : int or None

@@ -1,31 +1,77 @@
 """How an ``X`` of any layout becomes a batch of images: what every estimator here shares.
 
-Rows, ``(n, h, w)`` and ``(n, c, h, w)`` are one thing: a batch ``(n, c, h, w)``. Knows nothing of
-sparse coding.
+Rows, ``(n, h, w)`` and ``(n, c, h, w)`` are one thing: a batch ``(n, c, h, w)``. Solves nothing.
 """
 
 from __future__ import annotations
 
 import math
+import warnings
 
 import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.callback import CallbackSupportMixin
 from sklearn.utils.validation import check_array, validate_data
 
-from ..validation import InputError, InputTypeError, as_float_array, as_integer
+from ..problem import warn_of_offset
+from ..validation import (
+    InputError,
+    InputTypeError,
+    as_float_array,
+    as_integer,
+    refuse_channels_last,
+)
 
 _FLOATS = (np.float64, np.float32)
 _LAYOUTS = "rows (n, features) or images (n, h, w) or (n, c, h, w)"
 
 
 class ImageEstimator(CallbackSupportMixin, BaseEstimator):
-    """An estimator whose samples are images, flat or not; it has a parameter ``image_shape``."""
+    """An estimator whose samples are images, flat or not.
+
+    It has the parameters ``image_shape`` and ``prior``.
+    """
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.input_tags.three_d_array = True
         return tags
+
+    def set_params(self, **params):
+        """Set parameters; ``prior__lam`` gives this estimator a prior of its own with that ``lam``.
+
+        The prior that was passed in, which others may hold, stays as it is.
+
+        Parameters
+        ----------
+        **params : object
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        InputError
+            If ``prior`` is None (the exponential prior of the parameter ``lam``) or a sequence.
+        """
+        own, inside = {}, {}
+        for name, value in params.items():
+            if name.startswith("prior__"):
+                inside[name.removeprefix("prior__")] = value
+            else:
+                own[name] = value
+        if inside:
+            prior = own.get("prior", self.prior)
+            if not hasattr(prior, "set_params"):
+                way_out = "Set lam" if prior is None else "Set prior to other priors"
+                raise InputError(
+                    f"prior is {prior!r}, which has no parameter {', '.join(inside)}; expected a "
+                    f"prior, such as Laplace(0.1), for prior__{next(iter(inside))}. {way_out} "
+                    "instead."
+                )
+            own["prior"] = prior.set_params(**inside)
+        return super().set_params(**own)
 
     def _stated_shape(self):
         """The image shape that was asked for, and the words for where."""
@@ -42,7 +88,12 @@ class ImageEstimator(CallbackSupportMixin, BaseEstimator):
             layout = layout or X.shape[1:]
             self.image_shape_ = image_shape_of(X, layout, *self._stated_shape())
             self._layout = layout
+            if self._stated_shape()[0] is None:
+                _warn_of_signals(X, layout, self)
+            _warn_of_size(X, self)
         images = X.reshape(len(X), *self.image_shape_)
+        if reset:
+            warn_of_offset(images, type(self).__name__, stacklevel=6)
         return images if y is None else (images, y)
 
 
@@ -87,7 +138,8 @@ def image_shape_of(X, layout, stated, source):
         If the two contradict each other.
     """
     if stated is None:
-        _refuse_channels_last(X, layout)
+        if len(layout) > 1:
+            refuse_channels_last((len(X), *layout), "X", f"image_shape={layout}")
         return _with_channels(layout)
     if isinstance(stated, str):
         return _square(X.shape[1], layout, stated)
@@ -111,15 +163,48 @@ def image_shape_of(X, layout, stated, source):
     return wanted
 
 
-def _refuse_channels_last(X, layout):
-    """A width of 1, 3 or 4 under many "channels" is a colour picture the wrong way round."""
-    if len(layout) == 3 and layout[2] in (1, 3, 4) and min(layout[:2]) > 4:
-        h, w, c = layout
-        raise InputError(
-            f"X has shape {(len(X), *layout)}, which looks like channels last; expected "
-            f"(n, channels, height, width). Pass X.transpose(0, 3, 1, 2), or, if these really are "
-            f"{h} channels of {w} x {c} pixels, image_shape={layout}."
-        )
+def _first_rate(estimator):
+    """The largest rate ``lam`` of the level that sees ``X``; inf if that is not known."""
+    prior, lam = getattr(estimator, "prior", None), getattr(estimator, "lam", 0.1)
+    prior = prior[0] if isinstance(prior, list | tuple) and prior else prior
+    lam = lam[0] if isinstance(lam, list | tuple) and lam else lam
+    if prior is not None:
+        lam = getattr(prior, "parameters", {}).get("lam", np.inf)
+    try:
+        return float(np.max(np.asarray(lam, dtype=float)))
+    except (TypeError, ValueError):  # refused by whom it concerns
+        return np.inf
+
+
+def _warn_of_size(X, estimator):
+    """Bytes under a rate that is meant for pixels in [0, 1] have codes that are hardly sparse."""
+    largest, lam = float(X.max()), _first_rate(estimator)
+    if largest < 64 or not 100 * lam < largest or X.min() < 0 or (np.rint(X) != X).any():
+        return
+    warnings.warn(
+        f"{type(estimator).__name__}: X holds whole numbers up to {largest:g}, while lam = {lam:g} "
+        "is a rate for pixels near 1, under which such codes are hardly sparse. Divide X by "
+        f"{255 if largest <= 255 else largest:g}, or raise lam.",
+        stacklevel=6,
+    )
+
+
+def _warn_of_signals(X, layout, estimator):
+    """Flattened images that nobody called images are read as signals, without their height."""
+    side = math.isqrt(X.shape[1])
+    if (
+        len(layout) > 1
+        or side < 5
+        or side**2 != X.shape[1]
+        or not hasattr(estimator, "kernel_size")
+    ):
+        return
+    warnings.warn(
+        f"{type(estimator).__name__}: rows of X, of {side**2} features, are read as 1-D signals. "
+        f"If they are {side} x {side} images, pass image_shape='square'; if they are signals, "
+        f"image_shape=(1, {side**2}).",
+        stacklevel=6,
+    )
 
 
 def _square(n_features, layout, word):

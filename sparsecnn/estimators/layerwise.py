@@ -6,16 +6,17 @@ Shared by the learners of one level and the hierarchies; here live progress, sto
 from __future__ import annotations
 
 import dataclasses
+import math
 import warnings
 from collections.abc import Callable
 
 import numpy as np
 
-from ..dictionaries import ConvDictionary, Dictionary, unit_rows
+from ..dictionaries import ConvDictionary, Dictionary, random_patches, unit_rows
 from ..hierarchy import Hierarchy, Level
 from ..layers import MaxPool
 from ..learning import LearningRecord, learn_dictionary
-from ..validation import InputError, as_generator, as_integer, as_pair
+from ..validation import InputError, InputTypeError, as_generator, as_integer, as_pair
 
 _FACED = 256  # signals that random atoms are turned towards
 
@@ -31,6 +32,8 @@ class LevelPlan:
 
 def dense_plan(n_atoms, prior, init):
     """Plan of dense atoms over whole samples."""
+    if isinstance(init, Dictionary | ConvDictionary):
+        return LevelPlan(_given_start(init, Dictionary), prior)
     n_atoms, init = as_integer(n_atoms, "n_atoms"), _checked_init(init)
 
     def start(signals, rng):
@@ -47,6 +50,8 @@ def dense_plan(n_atoms, prior, init):
 
 def conv_plan(n_atoms, kernel_size, stride, padding, prior, init, pool=None):
     """Plan of filters, clipped to the maps they will see; an integer pool is clipped likewise."""
+    if isinstance(init, Dictionary | ConvDictionary):
+        return LevelPlan(_given_start(init, ConvDictionary), prior, pool)
     n_atoms, kernel = as_integer(n_atoms, "n_atoms"), as_pair(kernel_size, "kernel_size")
     init = _checked_init(init)
 
@@ -54,9 +59,8 @@ def conv_plan(n_atoms, kernel_size, stride, padding, prior, init, pool=None):
         _, channels, *shape = signals.shape
         size = tuple(min(k, n) for k, n in zip(kernel, shape, strict=True))
         if init == "data":
-            return ConvDictionary.from_patches(
-                signals, n_atoms, size, stride=stride, padding=padding, random_state=rng
-            )
+            patches = random_patches(signals, n_atoms, size, rng)  # of code maps, not only images
+            return ConvDictionary(patches, shape, stride, padding)
         dictionary = ConvDictionary.random(
             n_atoms,
             size,
@@ -69,6 +73,25 @@ def conv_plan(n_atoms, kernel_size, stride, padding, prior, init, pool=None):
         return _facing(dictionary, signals, prior)
 
     return LevelPlan(start, prior, pool)
+
+
+def _given_start(init, kind):
+    """A first dictionary that was given: of unit norms, if it fits the signals."""
+    if not isinstance(init, kind):
+        raise InputTypeError(f"init is {init!r}; expected a {kind.__name__}, 'random' or 'data'.")
+
+    def start(signals, rng):
+        shape = signals.shape[1:]
+        if kind is Dictionary:
+            shape = (math.prod(shape),)
+        if init.signal_shape != shape:
+            raise InputError(
+                f"init has signals of shape {init.signal_shape}, but X gives {shape}; expected "
+                "equal shapes. Rebuild init for them, or correct image_shape."
+            )
+        return init.with_atoms(unit_rows(init.atoms))
+
+    return start
 
 
 def _facing(dictionary, signals, prior):
@@ -87,8 +110,12 @@ def _facing(dictionary, signals, prior):
 
 
 def _checked_init(init):
-    if init not in ("random", "data"):
-        raise InputError(f"init is {init!r}; expected 'random' or 'data'.")
+    if not isinstance(init, str) or init not in ("random", "data"):
+        what = repr(init) if np.ndim(init) == 0 else f"an array of shape {np.shape(init)}"
+        raise InputError(
+            f"init is {what}; expected 'random', 'data' or a dictionary. Wrap an array of atoms as "
+            "Dictionary(atoms), filters as ConvDictionary(filters, image_shape)."
+        )
     return init
 
 

@@ -63,7 +63,7 @@ class _OneLevelLearner(LayerwiseLearner, Coder):
         self.interrupted_ = learned.interrupted
 
     def _prior(self):
-        return Exponential(0.1) if self.prior is None else self.prior
+        return Exponential(self.lam) if self.prior is None else self.prior
 
 
 class DictionaryLearner(_OneLevelLearner):
@@ -73,12 +73,15 @@ class DictionaryLearner(_OneLevelLearner):
     ----------
     n_atoms : int
     prior : Prior, optional
-        Default ``Exponential(0.1)``.
+        In place of the exponential prior; then ``lam`` is not used.
+    lam : float or array of shape (n_atoms,)
+        Rate of the exponential prior.
     n_epochs, batch_size : int
     learn_tol : float
         Relative gap of the codes while learning.
-    init : {"random", "data"}
-        First atoms: random directions, or samples.
+    init : {"random", "data"} or Dictionary
+        First atoms: random directions, or samples, or those of a dictionary (then ``n_atoms`` is
+        not used).
     image_shape : None, "square", (height, width) or (channels, height, width)
         What a row of ``X`` is; the atoms span it whole, so it changes ``image_shape_`` only.
     steps : int or None
@@ -96,6 +99,8 @@ class DictionaryLearner(_OneLevelLearner):
     Attributes
     ----------
     dictionary_ : Dictionary
+    components_ : array, shape (n_atoms, n_features)
+        Its atoms, by scikit-learn's name.
     hierarchy_ : Hierarchy
         The model, of one level.
     objective_ : array, shape (n_batches,)
@@ -126,6 +131,7 @@ class DictionaryLearner(_OneLevelLearner):
         n_atoms=100,
         prior=None,
         *,
+        lam=0.1,
         n_epochs=10,
         batch_size=256,
         learn_tol=1e-2,
@@ -140,6 +146,7 @@ class DictionaryLearner(_OneLevelLearner):
     ):
         self.n_atoms = n_atoms
         self.prior = prior
+        self.lam = lam
         self.n_epochs = n_epochs
         self.batch_size = batch_size
         self.learn_tol = learn_tol
@@ -151,6 +158,10 @@ class DictionaryLearner(_OneLevelLearner):
         self.output = output
         self.sparse_output = sparse_output
         self.random_state = random_state
+
+    @property
+    def components_(self):
+        return self.dictionary_.atoms
 
     def _plans(self):
         return [dense_plan(self.n_atoms, self._prior(), self.init)]
@@ -169,12 +180,15 @@ class ConvDictionaryLearner(_OneLevelLearner):
     padding : {"valid", "same", "circular"} or int
         As in ``ConvDictionary``.
     prior : Prior, optional
-        Default ``Exponential(0.1)``.
+        In place of the exponential prior; then ``lam`` is not used.
+    lam : float or array of shape (n_atoms,)
+        Rate of the exponential prior.
     n_epochs, batch_size : int
     learn_tol : float
         Relative gap of the codes while learning.
-    init : {"random", "data"}
-        First filters: random directions, or patches.
+    init : {"random", "data"} or ConvDictionary
+        First filters: random directions, or patches, or those of a dictionary (then ``n_atoms``,
+        ``kernel_size``, ``stride`` and ``padding`` are not used).
     image_shape : None, "square", (height, width) or (channels, height, width)
         What a row of ``X`` is. None: a signal, an image of height 1.
     steps : int or None
@@ -230,6 +244,7 @@ class ConvDictionaryLearner(_OneLevelLearner):
         stride=1,
         padding="valid",
         prior=None,
+        lam=0.1,
         n_epochs=10,
         batch_size=256,
         learn_tol=1e-2,
@@ -247,6 +262,7 @@ class ConvDictionaryLearner(_OneLevelLearner):
         self.stride = stride
         self.padding = padding
         self.prior = prior
+        self.lam = lam
         self.n_epochs = n_epochs
         self.batch_size = batch_size
         self.learn_tol = learn_tol

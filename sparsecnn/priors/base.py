@@ -33,6 +33,7 @@ from .arguments import (
     short,
     single_step,
 )
+from .pieces import as_linear_pieces
 
 #: what stands for an infinite step, and what share of an input counts then as nothing left
 _ENDLESS, _NOTHING = 2.0**600, 2.0**-60
@@ -163,6 +164,67 @@ class Prior:
         )
         return f"{type(self).__name__}({inside})"
 
+    def get_params(self, deep=True):
+        """What the constructor was given, by name, as scikit-learn asks for it.
+
+        Parameters
+        ----------
+        deep : bool
+            Ignored: no parameter of a prior has parameters of its own.
+
+        Returns
+        -------
+        dict
+        """
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+
+    def set_params(self, **params):
+        """The prior with some parameters changed; this one, which others may hold, stays.
+
+        Unlike an estimator's ``set_params``, which changes the estimator: keep what is returned.
+        The estimators of this package do, so ``prior__lam`` works in their ``set_params`` and in
+        a grid search.
+
+        Parameters
+        ----------
+        **params : object
+            New values, by the constructor's names.
+
+        Returns
+        -------
+        Prior
+
+        Raises
+        ------
+        InputError
+            If a name is not one of the constructor's, or a value is none the prior allows.
+        """
+        known = self.get_params()
+        for name in params:
+            if name not in known:
+                raise InputError(
+                    f"{type(self).__name__} has no parameter {name!r}; expected one of "
+                    f"{', '.join(known) or 'none'}. See get_params()."
+                )
+        return type(self)(**{**known, **params})
+
+    def __sklearn_clone__(self):
+        return self  # nothing can change it, so a clone of what holds it may share it
+
+    def check_fits(self, code_shape):
+        """Refuse codes whose shape the parameters do not fit.
+
+        Parameters
+        ----------
+        code_shape : tuple
+            Shape of the codes of one sample.
+
+        Raises
+        ------
+        InputError
+        """
+        self.value(np.zeros((1, *code_shape)))
+
     def restricted(self, index):
         """The prior of the coefficients ``index`` along the first axis after the batch."""
         changed = {
@@ -253,6 +315,29 @@ class Prior:
         """
         raise NotImplementedError
 
+    def linear_pieces(self, code_shape):
+        """The activation ``prox(v)``, exactly, where it is elementwise and piecewise linear.
+
+        Parameters
+        ----------
+        code_shape : tuple of int
+            Shape of one sample's codes.
+
+        Returns
+        -------
+        LinearPieces or None
+            ``starts``, ``slopes`` and ``constants`` for every coefficient; None where the
+            activation is curved, not known in pieces, or couples the coefficients.
+
+        Examples
+        --------
+        >>> from sparsecnn import Laplace
+        >>> starts, slopes, constants = Laplace(0.5).linear_pieces((1,))
+        >>> starts.ravel().tolist(), slopes.ravel().tolist(), constants.ravel().tolist()
+        ([-0.5, 0.5], [1.0, 0.0, 1.0], [0.5, 0.0, -0.5])
+        """
+        return None
+
     # -- the dual side: convex priors only ------------------------------------------------------
     def conjugate(self, v):
         """Convex conjugate per sample, ``sup_z <v, z> - phi(z)``; ``inf`` outside its domain."""
@@ -283,7 +368,8 @@ class SeparablePrior(Prior):
     ``_value(xp, z, *params)``, ``_prox(xp, v, step, *params)``, ``_partials(xp, v, step, z,
     *params)`` returning ``dz/dv`` and a dict of ``dz/dparameter`` (with ``"step"``), and, when
     convex, ``_conjugate(xp, v, *params)`` on the domain ``[low, high]`` that ``_domain(*params)``
-    returns.
+    returns. Where the prox is piecewise linear, ``_pieces(*params)`` returns it at step 1 as a list
+    of ``(start, slope, constant)``, the first piece from ``-inf`` on.
     """
 
     def value(self, codes):
@@ -344,6 +430,10 @@ class SeparablePrior(Prior):
             }
         gradients["step"] = xp.sum(grad * partials["step"])
         return grad * slope, gradients
+
+    def linear_pieces(self, code_shape):
+        pieces = self._pieces(*self._aligned(np, np.empty((1, *code_shape))))
+        return None if pieces is None else as_linear_pieces(pieces, code_shape)
 
     # -- units ---------------------------------------------------------------------------------
     def _parts(self, xp, v, step):
@@ -460,6 +550,9 @@ class SeparablePrior(Prior):
 
     def _partials(self, xp, v, step, z, *params):
         raise NotImplementedError
+
+    def _pieces(self, *params):
+        return None
 
     def _conjugate(self, xp, v, *params):
         """Zero: the penalty is homogeneous, so its conjugate is the indicator of the domain."""

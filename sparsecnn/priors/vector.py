@@ -6,6 +6,8 @@ first.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from ..validation import InputError, as_integer
@@ -191,7 +193,7 @@ class TopK(Prior):
     ----------
     k : int
         Number of coefficients kept, >= 1, over all axes of a sample. Ties keep the first in memory
-        order.
+        order. A dictionary with fewer than ``k`` codes is refused.
 
     Examples
     --------
@@ -207,6 +209,14 @@ class TopK(Prior):
 
     def __post_init__(self):
         object.__setattr__(self, "k", as_integer(self.k, "TopK(k=...)"))
+
+    def check_fits(self, code_shape):
+        n = math.prod(code_shape)
+        if self.k > n:
+            raise InputError(
+                f"TopK(k=...) is {self.k}, but a sample has {n} codes; expected at most that many. "
+                f"Lower k, or use more atoms: with k = {n} nothing is silenced."
+            )
 
     def restricted(self, index):
         """Refused: the budget is shared by all coefficients."""

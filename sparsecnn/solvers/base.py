@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..engine import single_threaded_blas
-from ..problem import Certificate, SparseCodingProblem
+from ..problem import Certificate, SparseCodingProblem, warn_of_offset
 from ..validation import (
     ConvergenceWarning,
     InputError,
@@ -151,7 +151,8 @@ class Solver:
         Warns
         -----
         ConvergenceWarning
-            Once, with the worst measured certificate, if some samples did not reach ``tol``.
+            Once, with the worst measured certificate, if some samples did not reach ``tol``; once
+            if ``x`` is so far from 0 that a gap relative to its energy says little.
         """
         self.check(problem)
         start = _checked_start(problem, start)
@@ -160,8 +161,10 @@ class Solver:
         blocks = _blocks(problem)
         runs = _in_threads(lambda block: self._solve_block(problem, start, *block), blocks)
         solution = self._assemble(problem, blocks, runs)
-        if self.warns and not solution.converged.all():
-            _warn(solution)
+        if self.warns:
+            warn_of_offset(problem.x, type(self).__name__, problem.mask)
+            if not solution.converged.all():
+                _warn(solution)
         return solution
 
     def _solve_block(self, problem, start, rows, s):

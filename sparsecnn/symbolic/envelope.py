@@ -20,6 +20,11 @@ from .newton import invert
 _MOST_BRANCHES = 60
 
 
+def is_flat(before, after):
+    """Whether the gap between two branches is too narrow to tell a jump from a flat place."""
+    return bool(after.low - before.high <= 1e-5 * max(1.0, abs(after.low)))
+
+
 @dataclasses.dataclass(frozen=True)
 class Curve:
     """A smooth stretch of a penalty: value, slope and curvature as functions of an array.
@@ -187,8 +192,7 @@ class Envelope:
         """
         found = []
         for before, after in zip(self.branches[:-1], self.branches[1:], strict=True):
-            flat = after.low - before.high <= 1e-5 * max(1.0, abs(after.low))
-            if flat and before.curve is not None and before.curve is after.curve:
+            if is_flat(before, after) and before.curve is not None and before.curve is after.curve:
                 continue
             x = np.array([after.start])
             low, high = float(before.solve(x)[0]), float(after.solve(x)[0])

@@ -16,6 +16,7 @@ import sympy as sp
 from ..validation import InputError
 from .bounded import simplified
 from .curvature import looks_convex
+from .envelope import is_flat
 from .penalty import Penalty, Piece, Z, number, numeric
 from .solve import probe_points, solve_by_probes
 
@@ -197,7 +198,7 @@ class ScalarProx:
         if not self.is_closed:
             return self.penalty.envelope(values).prox(x)[0]
         size = np.abs(x) if self.is_even else x
-        arguments = [values[name] for name in self.penalty.names]
+        arguments = [np.float64(values[name]) for name in self.penalty.names]
         starts = [number(b.start.value, values) for b in self.branches[1:]]
         which = np.searchsorted(starts, size, side="left")
         result = np.empty(x.shape)
@@ -271,7 +272,7 @@ def _first_visited(envelopes):
 
 def _signature(envelope):
     jumps = tuple(
-        after.low - before.high > 1e-9 * max(1.0, abs(after.low))
+        not is_flat(before, after)
         or (
             abs(after.start - after.first) > 1e-9 * max(1.0, abs(after.start))
             and not after.is_joint
