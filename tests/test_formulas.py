@@ -1,5 +1,7 @@
 """Formulas as people write them, names as they misspell them, and closed forms read back."""
 
+import time
+
 import numpy as np
 import pytest
 import sympy as sp
@@ -252,3 +254,20 @@ def _row_of(solution, x):
         table = {s: values[s.name] for s in getattr(case.condition, "free_symbols", ())}
         if case.condition is None or bool(case.condition.subs(table)):
             return k
+
+
+def test_penalties_that_nobody_listed_are_confirmed_or_refused_soon(scale):
+    """By the clock of the processor: the machine may be busy with something else."""
+    verdicts = []
+    for formula, support in invented(scale(3, 200)):
+        begun = time.process_time()
+        try:
+            derivation = sc.derive(formula, support=support, time_limit=100)
+            verification = derivation.verify(time_limit=100)
+            assert verification.passed, verification.summary()
+            verdicts.append(verification.verdict)
+        except sc.InputError as refusal:
+            verdicts.append("refused")
+            assert "expected" in str(refusal) or "took longer" in str(refusal), formula
+        assert time.process_time() - begun <= 20, formula
+    assert verdicts.count("refused") <= len(verdicts) / 5

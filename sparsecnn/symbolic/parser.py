@@ -147,7 +147,10 @@ def refuse_endless(expression, argument):
     tangent.
     """
     for wave in expression.atoms(sp.sin, sp.cos, sp.tan):
-        for part in sp.preorder_traversal(wave.args[0]):
+        parts = sp.preorder_traversal(wave.args[0])
+        for part in parts:
+            if isinstance(part, sp.asin | sp.acos | sp.atan | sp.tanh | sp.erf):
+                parts.skip()  # bounded, and turning only where a wave inside it does
             pole = isinstance(part, sp.tan | sp.atanh) and part.free_symbols
             if isinstance(part, sp.log) or (isinstance(part, sp.Pow) and part.exp.is_negative):
                 pole = (part.args[0] if isinstance(part, sp.log) else part.base).is_nonzero is None
