@@ -263,7 +263,7 @@ def test_penalties_that_nobody_listed_are_confirmed_or_refused_soon(scale):
         begun = time.process_time()
         try:
             derivation = sc.derive(formula, support=support, time_limit=100)
-            verification = derivation.verify(time_limit=100)
+            verification = derivation.verify()
             assert verification.passed, verification.summary()
             verdicts.append(verification.verdict)
         except sc.InputError as refusal:
