@@ -241,7 +241,10 @@ def _prior_name(text):
 
     known = [*_PRIORS, *(row[0] for row in SCALAR)]
     if text not in known:
-        raise argparse.ArgumentTypeError(f"invalid choice: {text!r} (of {', '.join(known)})")
+        from ..validation import did_you_mean
+
+        choices = f"invalid choice: {text!r} (of {', '.join(known)})."
+        raise argparse.ArgumentTypeError(choices + did_you_mean(text, known))
     return text
 
 
