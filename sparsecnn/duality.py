@@ -158,7 +158,8 @@ def interior_point(dictionary, prior, observed=None, attained=True, resolution=0
         for b in prior.dual_domain(zero.codes)
     ]
     low, high = (np.where(np.abs(b) <= resolution, 0.0, b) for b in bounds)
-    narrow = _narrow_atoms(dictionary, prior, low, high)
+    around_zero = (bounds[0] <= 0) & (bounds[1] >= 0)
+    narrow = _narrow_atoms(dictionary, prior, low, high, around_zero)
     fixed = np.zeros(low.size, dtype=bool)
     if narrow is not None:
         zero = dataclasses.replace(zero, narrow=narrow)
@@ -194,14 +195,14 @@ def remembered_interior_point(dictionary, prior, resolution):
     return known[key]
 
 
-def _narrow_atoms(dictionary, prior, low, high):
+def _narrow_atoms(dictionary, prior, low, high, around_zero):
     """The atoms with no room, or (of separable priors) little beside the others; None if none."""
     norms = dictionary.atom_norms
     sizes = np.where(norms > 0, norms, 1.0)
     rates = np.abs(np.stack([low, high])) / sizes  # distances of the constraints from zero
     widest = rates.max(initial=0.0, where=np.isfinite(rates))
     nearest = rates.min(axis=0).ravel()
-    fixed = (low.ravel() == 0) & (high.ravel() == 0)
+    fixed = ((low == 0) & (high == 0) & around_zero).ravel()
     tight = (nearest < _LITTLE_ROOM * widest) & ~fixed & (norms.ravel() > 0)
     tight &= prior.is_separable
     places = [np.flatnonzero(some) for some in (fixed, tight)]

@@ -133,6 +133,31 @@ def as_pair(value, name, *, minimum=1):
     return as_integer(first, name, minimum=minimum), as_integer(second, name, minimum=minimum)
 
 
+def refuse_channels_last(shape, name, otherwise=None):
+    """Refuse a batch of images whose last axis can only be colours: there are 1, 3 or 4 of them.
+
+    One colour photograph ``(height, width, 3)`` is not as many pictures of width 3, and ``(n,
+    height, width, 3)`` has not that many channels. ``otherwise`` says how to state that it has.
+    """
+    if len(shape) not in (3, 4):
+        return
+    *_, rows, columns, last = shape
+    if last not in (1, 3, 4)[len(shape) == 3 :] or min(rows, columns) <= 4:
+        return
+    if len(shape) == 3:
+        looks, expected = "one colour picture", "(n, height, width) or (n, channels, height, width)"
+        way, kind = f"{name}.transpose(2, 0, 1)[None]", "pictures"
+    else:
+        looks, expected = "channels last", "(n, channels, height, width)"
+        way, kind = f"{name}.transpose(0, 3, 1, 2)", "channels"
+    if otherwise is not None:
+        way += f", or, if these really are {rows} {kind} of {columns} x {last} pixels, {otherwise}"
+    raise InputError(
+        f"{name} has shape {tuple(shape)}, which looks like {looks}; expected {expected}. Pass "
+        f"{way}."
+    )
+
+
 def as_generator(random_state):
     """Return a ``numpy.random.Generator`` from None, a seed, a RandomState or a Generator."""
     if isinstance(random_state, np.random.Generator):

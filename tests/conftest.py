@@ -31,6 +31,34 @@ def pytest_configure(config):
     settings.load_profile("full" if config.getoption("--full") else "plain")
 
 
+#: files whose tests share a costly result, by what it is: one worker makes it, for all of them
+TOGETHER = {
+    "test_cli.py": "a command that ran",
+    "test_comparison.py": "a comparison",
+    "test_demos.py": "demos that ran",
+    "test_derivation.py": "explained activations and derived rows",
+    "test_derivations.py": "a book",
+    "test_explain.py": "explained activations and derived rows",
+    "test_explain_text.py": "explained activations and derived rows",
+    "test_hierarchy.py": "a trained hierarchy",
+    "test_plots.py": "comparisons to draw",
+    "test_report.py": "a page",
+    "test_storage.py": "a saved model",
+}
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Tests that share a costly result go to one worker, first; the others one by one."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Scheduling(LoadScopeScheduling):
+        def _split_scope(self, nodeid):
+            return TOGETHER.get(pathlib.PurePath(nodeid.split("::", 1)[0]).name, nodeid)
+
+    return Scheduling(config, log) if config.getoption("dist") == "load" else None
+
+
 def pytest_collection_modifyitems(config, items):
     if config.getoption("--full"):
         return

@@ -119,3 +119,77 @@ def gram_facts(atoms):
     eigenvalues = np.linalg.eigvalsh(gram)
     spectral = np.abs(np.linalg.eigvalsh(difference)).max()
     return min(cosine.max(), 1.0), np.abs(difference).max(), spectral, eigenvalues[-1]
+
+
+# -- linear regions -------------------------------------------------------------------------
+def read_pieces(function, reach=8.0, spacing=1 / 64):
+    """Pieces ``(start, slope, constant)`` of a piecewise-linear function, by looking at it.
+
+    A line is followed along a grid until it is left, and the place bisected; pieces wider than
+    three grid points are found.
+    """
+
+    def line(x):
+        (a, b), dx = function(np.array([x, x + spacing / 2])), spacing / 2
+        return (b - a) / dx, a - (b - a) / dx * x
+
+    grid = np.arange(-reach, reach, spacing) + 1e-3 * np.pi
+    values = function(grid)
+    pieces, k = [(-np.inf, *line(grid[0]))], 0
+    while True:
+        slope, constant = pieces[-1][1:]
+        left = np.flatnonzero(np.abs(values[k:] - slope * grid[k:] - constant) > 1e-9)
+        if not left.size:
+            return pieces
+        k += left[0]
+        low, high = grid[k - 1], grid[k]
+        for _ in range(60):
+            middle = 0.5 * (low + high)
+            on = abs(function(np.array([middle]))[0] - slope * middle - constant) <= 1e-12
+            low, high = (middle, high) if on else (low, middle)
+        pieces.append((high, *line(grid[k] + spacing / 4)))
+
+
+def clipped(polygon, function):
+    """The part of a convex polygon (corners in order) on which ``a x + b y + c >= 0``."""
+    kept, level = [], polygon @ function[:2] + function[2]
+    for i in range(len(polygon)):
+        j = (i + 1) % len(polygon)
+        if level[i] >= 0:
+            kept.append(polygon[i])
+        if level[i] * level[j] < 0:
+            share = level[i] / (level[i] - level[j])
+            kept.append(polygon[i] + share * (polygon[j] - polygon[i]))
+    return np.array(kept).reshape(-1, 2)
+
+
+def area(polygon):
+    """Shoelace formula."""
+    x, y = polygon.T
+    return 0.5 * abs(x @ np.roll(y, -1) - y @ np.roll(x, -1))
+
+
+def count_cells(layers, reach):
+    """Patterns of pieces with a cell of positive area in the square ``[-reach, reach]^2``.
+
+    ``layers`` are ``(weights, bias, pieces)`` with a list of pieces for every neuron.
+    """
+    square = reach * np.array([[-1.0, -1], [1, -1], [1, 1], [-1, 1]])
+    cells = [(square, np.array([[1.0, 0, 0], [0, 1, 0]]))]
+    for weights, bias, pieces in layers:
+        for neuron, row in enumerate(weights):
+            cut = []
+            for polygon, inputs, *outputs in cells:
+                function = row @ inputs + np.array([0, 0, bias[neuron]])
+                ends = [start for start, _, _ in pieces[neuron][1:]]
+                for k, (_, slope, constant) in enumerate(pieces[neuron]):
+                    part = polygon
+                    if k and len(part):
+                        part = clipped(part, function - [0, 0, ends[k - 1]])
+                    if k < len(ends) and len(part):
+                        part = clipped(part, [0, 0, ends[k]] - function)
+                    if len(part) > 2 and area(part) > 1e-10:
+                        cut.append((part, inputs, *outputs, slope * function + [0, 0, constant]))
+            cells = cut
+        cells = [(polygon, np.array(outputs)) for polygon, _, *outputs in cells]
+    return len(cells)

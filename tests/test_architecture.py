@@ -26,7 +26,7 @@ HOMES = {
     "sklearn": (
         "sparsecnn/estimators/",
         "sparsecnn/comparison/readouts.py",
-        "sparsecnn/datasets.py",
+        "sparsecnn/datasets/",
     ),
     "torch": ("sparsecnn/engine/torch_engine.py", "sparsecnn/interop/"),
     "onnx": ("sparsecnn/interop/",),

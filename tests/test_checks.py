@@ -75,6 +75,11 @@ class WrongUnits(sc.Gaussian):
     _scaling = {"alpha": -1}
 
 
+class WrongPieces(sc.Laplace):
+    def _pieces(self, lam):
+        return [(-np.inf, 1.0, lam), (-lam, 0.0, 0.0), (1.1 * lam, 1.0, -lam)]
+
+
 class WritesIntoItsInput(sc.Laplace):
     def prox(self, v, step=1.0, out=None):
         result = super().prox(v, step, out)
@@ -147,6 +152,7 @@ BROKEN_PRIORS = [
     (WrongDomain(0.5), "dual_domain lacks"),
     (TimidFraction(0.5), "feasible_fraction is too small"),
     (WrongUnits(0.5), "has another prox"),
+    (WrongPieces(0.5), "linear_pieces is not the prox"),
     (WritesIntoItsInput(0.5), "modifies its input"),
     (ForgetsOut(0.5), "does not return out"),
     (DependsOnTheBatch(0.5), "depends on the batch"),

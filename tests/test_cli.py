@@ -45,8 +45,9 @@ def test_help_lists_the_commands(capsys):
 def test_the_help_of_compare_names_every_option_and_its_default(capsys):
     code, out, _ = run(capsys, "compare", "--help")
     assert code == 0
-    for option in ("data", "atoms", "kernel", "stride", "padding", "prior", "lam", "epochs",
-                   "learn", "train", "test", "noise", "out", "json", "seed"):  # fmt: skip
+    for option in ("data", "images", "labels", "image-shape", "scale", "atoms", "kernel", "stride",
+                   "padding", "prior", "lam", "epochs", "learn", "train", "test", "noise", "out",
+                   "json", "seed"):  # fmt: skip
         assert f"--{option}" in out
     assert "compare.html" in out
 
@@ -143,14 +144,19 @@ def test_compare_writes_one_page_that_needs_nothing_else(finished):
     assert "<script" not in page and "@import" not in page and "url(http" not in page
 
 
-def test_json_is_the_only_thing_on_stdout_and_a_seed_makes_it_reproducible(capsys, tmp_path):
+def test_json_is_the_only_thing_on_stdout_and_a_seed_makes_it_reproducible(
+    capsys, tmp_path, monkeypatch
+):
     def once(name, seed):
         out = tmp_path / name
         code, text, err = run(capsys, "compare", *ONE_LEVEL, "--json", "--seed", seed, "--out", out)
-        assert code == 0 and err == "" and out.stat().st_size > 10_000
+        assert code == 0 and err == "" and out.exists()
         return without_clock(json.loads(text, parse_constant=pytest.fail))  # no NaN, no Infinity
 
-    first, again, other = once("1.html", 3), once("2.html", 3), once("3.html", 4)
+    first = once("1.html", 3)
+    assert (tmp_path / "1.html").stat().st_size > 10_000
+    monkeypatch.setattr(report, "_render", lambda *_: "drawn once is enough")
+    again, other = once("2.html", 3), once("3.html", 4)
     assert first == again
     assert first["rows"] != other["rows"]
     assert {"levels", "rows", "readouts", "meta", "sweep"} <= set(first)
@@ -215,6 +221,26 @@ def test_an_out_that_is_no_writable_file_is_refused_before_the_work(
     assert code == 1 and str(out) in err and kind in err and out.lstat() == before
 
 
+def test_how_the_pixels_were_read_stands_in_the_table_and_on_the_page(capsys, tmp_path, quick):
+    rng = np.random.default_rng(0)
+    x = rng.integers(0, 256, (12, 64)).astype(np.uint8)
+    np.savez(tmp_path / "a.npz", pics=x, kind=np.arange(12) % 2, note=np.zeros(3))
+    page = tmp_path / "page.html"
+    named = ["--images", "pics", "--labels", "kind", "--image-shape", "8,8", "--scale", "200"]
+    data = ["--data", tmp_path / "a.npz", "--test", "4", "--out", page]
+    code, out, _ = run(capsys, "compare", *data, *named)
+    assert code == 0 and "images 8x8x1" in out and "readouts trained on 9" in out
+    for said in ("divided by 200, as stated", "left unread: note (3,) float64"):
+        assert said in out and said in page.read_text()
+
+
+def test_a_page_on_codes_that_are_all_zero_is_refused(capsys, tmp_path, quick):
+    page = tmp_path / "page.html"
+    code, out, err = run(capsys, "compare", "--scale", "1e6", "--test", "4", "--out", page)
+    assert code == 1 and out == "" and "every code of level 1 is 0 under Exponential" in err
+    assert not page.exists()
+
+
 def test_a_damaged_file_is_named(capsys, tmp_path):
     path = tmp_path / "broken.npz"
     path.write_bytes(b"PK\x03\x04 not an archive")
@@ -271,7 +297,7 @@ def test_a_page_that_cannot_be_finished_leaves_the_old_one(
 
 
 def test_codes_that_do_not_converge_are_an_exit_code_of_their_own(capsys, tmp_path, quick):
-    quick(stride=1, max_iter=2)
+    quick(stride=1, max_iter=2, drawn=True)
     code, out, err = run(capsys, "compare", "--test", "4", "--out", tmp_path / "page.html")
     lines = err.splitlines()
     assert all(line.startswith("sparsecnn compare: warning: ") for line in lines)
@@ -318,10 +344,11 @@ def test_a_warning_is_said_once_in_one_line(capsys, tmp_path, monkeypatch, quick
 
 @pytest.fixture
 def quick(monkeypatch):
-    """Nothing is learned, and no readout trained: one level of cosine filters, two solvers."""
-    compare = comparison.compare
+    """Nothing is learned, trained or drawn: one level of cosine filters, two solvers, no figure."""
+    compare, render = comparison.compare, report._render
 
-    def shorten(stride=4, max_iter=1000):
+    def shorten(stride=4, max_iter=1000, drawn=False):
+        monkeypatch.setattr(report, "_render", render if drawn else lambda *_: "a page")
         filters = sparsecnn.ConvDictionary.dct(4, (8, 8), stride=stride)
         level = sparsecnn.Level(filters, sparsecnn.Exponential(0.1))
         solvers = [sparsecnn.ForwardTransform(), sparsecnn.FISTA(1e-6, max_iter)]

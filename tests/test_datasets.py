@@ -11,6 +11,7 @@ from PIL import Image
 
 import sparsecnn as sc
 from sparsecnn import datasets
+from sparsecnn.datasets.labels import stratified
 
 RNG = np.random.default_rng(0)
 CODES = {"u1": 0x08, "i1": 0x09, ">i2": 0x0B, ">i4": 0x0C, ">f4": 0x0D, ">f8": 0x0E}
@@ -240,14 +241,17 @@ def test_a_test_set_alone_is_split_and_a_column_of_labels_is_flattened(tmp_path)
 
 @pytest.mark.parametrize(
     ("low", "high", "white"),
-    [(0, 255, 255), (0, 2, 255), (0, 1.5, 1), (0, 1, 1), (-1, 200, 1), (0, 256, 1)],
-)
-def test_floats_in_the_range_of_bytes_are_divided_as_bytes(tmp_path, low, high, white):
+    [(0, 255, 255), (0, 16, 16), (0, 2, 2), (0, 1.5, 1.5), (0, 1, 1), (0, 0.26, 1), (0, 0.2, 0.2),
+     (-1, 1, 1), (-1, 200, 200), (0, 63, 63), (0, 64, 255), (0, 256, 256), (0, 4000, 4095),
+     (0, 4096, 4096), (0, 60_000, 65_535), (0, 70_000, 70_000)],
+)  # fmt: skip
+def test_pixels_are_divided_by_a_full_scale_or_by_the_largest(tmp_path, low, high, white):
     """By one unit, although the test set alone would say another."""
-    x, x_test = np.full((4, 3, 3), float(high)), np.full((4, 3, 3), 0.5)
+    x, x_test = np.full((4, 3, 3), float(high)), np.full((4, 3, 3), min(high, 1.0))
     x[0] = low
     np.savez(tmp_path / "a.npz", x_train=x, x_test=x_test)
     loaded = datasets.load(tmp_path / "a.npz")
+    assert loaded.scale == white
     np.testing.assert_array_equal(loaded.train[:, 0], np.float32(x / white))
     np.testing.assert_array_equal(loaded.test[:, 0], np.float32(x_test / white))
 
@@ -262,7 +266,8 @@ def test_arrays_with_and_without_channels(tmp_path, shape, channels):
 
 
 def test_pictures_of_different_sizes_in_an_archive_become_tiles(tmp_path):
-    np.savez(tmp_path / "a.npz", first=RNG.random((40, 33)), second=RNG.random((24, 64)))
+    first, second = (RNG.integers(0, 256, s).astype(np.uint8) for s in ((40, 33), (24, 64)))
+    np.savez(tmp_path / "a.npz", first=first, second=second)
     loaded = datasets.load(tmp_path / "a.npz", tile=8)
     assert len(loaded.train) + len(loaded.test) == 5 * 4 + 3 * 8
     assert set(loaded.train_labels) == {0, 1}
@@ -417,6 +422,46 @@ def test_a_folder_without_images_is_refused(tmp_path, content):
         (tmp_path / content).write_text("nothing to see")
     with pytest.raises(sc.InputError, match="holds no images"):
         datasets.load(tmp_path)
+
+
+# -- splits -----------------------------------------------------------------------------------
+@given(st.lists(st.integers(1, 40), min_size=2, max_size=6), st.floats(0.05, 0.9),
+       st.integers(0, 99))  # fmt: skip
+def test_every_class_is_held_out_in_its_share(sizes, fraction, seed):
+    labels = np.repeat(np.arange(len(sizes)), sizes)
+    n_test = round(fraction * len(labels))
+    train, test = stratified(labels, len(labels), n_test, np.random.default_rng(seed))
+    assert len(test) == n_test
+    np.testing.assert_array_equal(np.sort(np.concatenate([train, test])), np.arange(len(labels)))
+    held = np.bincount(labels[test], minlength=len(sizes))
+    assert np.all(np.abs(held - np.array(sizes) * n_test / len(labels)) <= 1)
+
+
+def test_a_stratified_split_is_in_random_order():
+    """The first images of a part, which a limit keeps, are of all classes."""
+    labels = np.repeat([0, 1], 50)
+    for part in stratified(labels, 100, 40, np.random.default_rng(0)):
+        assert 5 <= labels[part[:20]].sum() <= 15
+
+
+def test_labels_of_larger_images_go_to_their_tiles(tmp_path):
+    x = np.broadcast_to(np.arange(4, dtype=np.uint8)[:, None, None] * 60, (4, 20, 20)).copy()
+    x[:, ::2] += 1
+    np.savez(tmp_path / "a.npz", x=x, y=np.array(list("abba")))
+    loaded = datasets.load(tmp_path / "a.npz", tile=8)
+    assert loaded.train.shape[1:] == (1, 8, 8) and len(loaded.train) + len(loaded.test) == 16
+    assert np.bincount(np.concatenate([loaded.train_labels, loaded.test_labels])).tolist() == [8, 8]
+    assert any("4 larger pictures cut into 16 grey tiles" in note for note in loaded.notes)
+
+
+def test_one_colour_photograph_as_an_array_is_one_picture(tmp_path):
+    photograph = RNG.integers(0, 256, (40, 64, 3)).astype(np.uint8)
+    np.save(tmp_path / "a.npy", photograph)
+    loaded = datasets.load(tmp_path / "a.npy", tile=8)
+    picture(tmp_path / "a.png", photograph)
+    shown = datasets.load(tmp_path / "a.png", tile=8)
+    assert len(loaded.train) + len(loaded.test) == 5 * 8
+    np.testing.assert_array_equal(loaded.train, shown.train)
 
 
 # -- arguments --------------------------------------------------------------------------------

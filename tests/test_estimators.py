@@ -134,8 +134,8 @@ def by_name(estimator):
 
 # -- layouts --------------------------------------------------------------------------------
 @pytest.mark.parametrize("estimator", everything(image_shape=None), ids=by_name)
-def test_rows_and_images_give_the_same_model(estimator, few):
-    images, y = few
+def test_rows_and_images_give_the_same_model(estimator, few, scale):
+    images, y = (part[: scale(40, 120)] for part in few)
     rows = images.reshape(len(images), -1)
     layouts = {
         "images": (images, {}),

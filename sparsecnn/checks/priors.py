@@ -68,6 +68,27 @@ def check_prior(prior, code_shape=None, *, n_points=40, steps=(0.3, 1.0, 2.5), r
         _check_prior_derivatives(prior, v, step, rng)
         _check_scaled(prior, v, step, z)
     _check_predicates(prior, v, prior.prox(v))
+    _check_linear_pieces(prior, v)
+
+
+def _check_linear_pieces(prior, v):
+    """What the prior says of its activation's pieces is its prox at step 1, on both sides."""
+    pieces = prior.linear_pieces(v.shape[1:])
+    if pieces is None:
+        return
+    finite = np.where(np.isfinite(pieces.starts), pieces.starts, 0.0)
+    beside = 1e-6 * (1 + np.abs(finite))
+    v = np.concatenate([v, finite - beside, finite + beside])
+    which = (v[:, None] > pieces.starts).sum(axis=1)[:, None]
+    slope, constant = (
+        np.take_along_axis(part[None], which, axis=1)[:, 0]
+        for part in (pieces.slopes, pieces.constants)
+    )
+    found, z = slope * v + constant, prior.prox(v)
+    wrong = ~close(found, z, 1e-12 * (1 + np.abs(slope * v))).reshape(len(v), -1).all(axis=1)
+    k = wrong.argmax()
+    require(not wrong.any(), prior, "linear_pieces is not the prox", v=v[k], prox=z[k],
+            pieces=found[k])  # fmt: skip
 
 
 def _code_shape(prior):

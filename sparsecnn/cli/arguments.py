@@ -54,6 +54,14 @@ def rate(text):
     return rate
 
 
+def positive(text):
+    """Argument type: a finite positive number."""
+    (number,) = numbers(float)(text) if "," not in text else (None,)
+    if number is None or not 0 < number < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a finite number > 0")
+    return number
+
+
 def noise_levels(text):
     """Argument type: positive numbers separated by commas."""
     levels = numbers(float)(text)

@@ -17,6 +17,7 @@ from .arguments import (
     check_out,
     noise_levels,
     numbers,
+    positive,
     rate,
     source,
 )
@@ -26,6 +27,22 @@ _PRIORS = {"exponential": "Exponential", "laplace": "Laplace"}
 _DATA_HELP = (
     "digits, images (scikit-learn's photographs), or a path: IDX files such as MNIST's, npz, npy, "
     "or a folder of pictures (default digits)"
+)
+_READING = (
+    ("--data", {"type": source, "default": "digits", "metavar": "SOURCE"}, _DATA_HELP),
+    ("--images", {"metavar": "KEY"}, "the array of images in an npz (default: x, images, ..)"),
+    ("--labels", {"metavar": "KEY"}, "the array of their labels (default: y, labels, ..)"),
+    (
+        "--image-shape",
+        {"type": numbers(int), "metavar": "H,W"},
+        "of the rows of an array (default: square)",
+    ),
+    (
+        "--scale",
+        {"type": positive, "metavar": "X"},
+        "what all pixels are divided by (default: 1, 255, 4095 or 65535 if the largest pixel takes "
+        "a quarter of it, else the largest)",
+    ),
 )
 
 
@@ -45,7 +62,7 @@ def add_compare(commands):
     levels = {"type": numbers(int), "metavar": "N,N"}
     paddings, priors = ("valid", "same", "circular"), sorted(_PRIORS)
     for flag, settings, text in (
-        ("--data", {"type": source, "default": "digits", "metavar": "SOURCE"}, _DATA_HELP),
+        *_READING,
         ("--atoms", levels, "filters of each level (default: from the image size)"),
         ("--kernel", levels, "kernel size of each level (default: from the image size)"),
         ("--stride", levels, "stride of each level (default: from the image size)"),
@@ -73,13 +90,13 @@ def add_compare(commands):
 
 
 def _run_compare(arguments):
-    from .. import comparison, datasets
+    from .. import comparison
 
     started = time.perf_counter()
     check_out(arguments.out)
     with Progress(quiet=arguments.json) as progress:
         progress.stage("reading images", 0, 1)
-        data = datasets.load(arguments.data, random_state=arguments.seed)
+        data = _data(arguments)
         plan = _plan(data, arguments)
         hierarchy = _learned_hierarchy(data, plan, arguments, progress)
         test, labels = data.test[: arguments.test], data.test_labels
@@ -96,6 +113,7 @@ def _run_compare(arguments):
             noise=(0.0, *(arguments.noise or (0.1, 0.2))),
             progress=progress.stage,
         )
+        _refuse_blank(result)
         progress.stage("error against coherence", 1, 1)
         first = hierarchy.levels[0]
         sweep = comparison.coherence_sweep(
@@ -111,6 +129,32 @@ def _run_compare(arguments):
     _print_comparison(result, sweep, arguments)
     exact = [row for row in result.rows if row.solver == result.reference]
     return EXIT_OK if all(row.converged == 1 for row in exact) else EXIT_NOT_CONVERGED
+
+
+def _data(arguments):
+    from .. import datasets
+
+    return datasets.load(
+        arguments.data,
+        random_state=arguments.seed,
+        scale=arguments.scale,
+        images=arguments.images,
+        labels=arguments.labels,
+        image_shape=arguments.image_shape,
+    )
+
+
+def _refuse_blank(result):
+    """Refuse a page on codes that are all 0, of which every solver says the same."""
+    blank = [r.level for r in result.rows if r.solver == result.reference and r.density == 0]
+    if blank:
+        from ..validation import InputError
+
+        raise InputError(
+            f"every code of level {blank[0]} is 0 under {result.levels[blank[0] - 1].prior}; "
+            "expected a weight below what the images project on some atom. Lower --lam, or --scale "
+            "if you stated it."
+        )
 
 
 def _print_comparison(result, sweep, arguments):
@@ -217,6 +261,7 @@ def _prior(text, lam, stated=False):
 def _meta(data, test, readout, plan, arguments, seconds):
     return {
         "data": data.name,
+        "read": "; ".join(data.notes),
         "image_shape": list(data.train.shape[1:]),
         "learned_on": min(len(data.train), arguments.learn),
         "readout_trained_on": len(readout[0]) if readout else 0,
@@ -261,6 +306,7 @@ def _heading(meta):
         f"{meta['data']}: images {height}x{width}x{channels}, filters learned on "
         f"{meta['learned_on']:,}{readout}, "
         f"compared on {meta['compared_on']:,} held out\n"
+        f"read: {meta['read']}\n"
         "gap: mean relative duality gap; bound: sqrt(2 (E(z) - its lower bound)) certifies the "
         "distance of the reconstructions, over ||x||\n"
     )

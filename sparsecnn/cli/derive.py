@@ -46,11 +46,18 @@ def add_derive(commands):
     parser.add_argument(
         "--support", choices=("real", "nonnegative"), default="real", help="of a formula"
     )
+    _add_time_limit(parser)
     parser.add_argument(
         "--book", action="store_true", help="all chapters and the atlas, into the folder --out"
     )
     add_common(parser, out=None)
     parser.set_defaults(run=_run_derive)
+
+
+def _add_time_limit(parser):
+    parser.add_argument(
+        "--time-limit", type=float, default=20.0, metavar="S", help="give up after S seconds"
+    )
 
 
 def _run_derive(arguments):
@@ -77,6 +84,7 @@ def _run_derive(arguments):
         arguments.dictionary,
         arguments.noise,
         arguments.estimator,
+        time_limit=arguments.time_limit,
         **support,
     )
     verification = book.verified(derivation)
@@ -114,6 +122,7 @@ def add_explain(commands):
         ),
     )
     parser.add_argument("activation", nargs="?", help="name, or a formula in x")
+    _add_time_limit(parser)
     add_common(parser, out=None)
     parser.set_defaults(run=_run_explain)
 
@@ -127,7 +136,7 @@ def _run_explain(arguments):
     if arguments.activation is None:
         title = "Activations and their priors"
         names = [row.key for row in atlas() if row.section == "backward"]
-    found = [explain(name) for name in names]
+    found = [explain(name, time_limit=arguments.time_limit) for name in names]
     if arguments.json:
         rows = [e.to_dict() for e in found]
         text = json.dumps(rows if arguments.activation is None else rows[0], indent=2)

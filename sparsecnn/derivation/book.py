@@ -17,7 +17,7 @@ import pathlib
 import pkgutil
 import sys
 
-from ..symbolic.evidence import Evidence
+from ..symbolic.evidence import UNDECIDED, Evidence
 from . import catalogue
 from .catalogue import card
 from .model import Verification
@@ -84,7 +84,7 @@ def verified(derivation, *, cache=True):
 
     def usable(rows):
         return len(rows) == len(derivation.steps) and all(
-            all(_is_evidence(e) for e in r) for r in rows
+            all(_is_evidence(e) and e["verdict"] != UNDECIDED for e in r) for r in rows
         )
 
     rows = _cached(content, compute, usable) if cache else compute()
@@ -106,7 +106,8 @@ def atlas_cards(rows, *, cache=True):
     """Every row of the atlas derived, verified and drawn, from the cache where nothing changed."""
 
     def usable(found):
-        return {"title", "verdict", "html", "latex"} <= set(found)
+        decided = found.get("verdict") != UNDECIDED  # for want of time, say: tried again
+        return decided and {"title", "verdict", "html", "latex"} <= set(found)
 
     return [
         _cached(repr(row), functools.partial(card, row), usable) if cache else card(row)

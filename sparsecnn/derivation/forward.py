@@ -7,12 +7,14 @@ package's own dictionaries, solvers and layers, which the checks run.
 from __future__ import annotations
 
 import dataclasses
+import reprlib
 
 import numpy as np
 import sympy as sp
 
 from ..layers import Activation
 from ..symbolic.curvature import curvature
+from ..symbolic.deadline import within
 from ..symbolic.evidence import trials
 from ..symbolic.penalty import Z, number
 from ..symbolic.prox import Threshold, X, same_regime, solve_prox
@@ -39,7 +41,9 @@ from .separation import DICTIONARIES, atoms_of, separation
 from .vector_rows import VECTOR_ROWS
 
 
-def derive(prior, dictionary="orthonormal", noise=1.0, estimator="map", **parameters):
+def derive(
+    prior, dictionary="orthonormal", noise=1.0, estimator="map", *, time_limit=20.0, **parameters
+):
     """Derive the layer that codes under a prior, step by step, each step with its evidence.
 
     Parameters
@@ -55,6 +59,9 @@ def derive(prior, dictionary="orthonormal", noise=1.0, estimator="map", **parame
         and the posterior mean do.
     estimator : {"map", "mean"}
         The most probable code (a prox), or the posterior mean (of orthonormal atoms).
+    time_limit : float or None
+        Seconds after which the derivation stops with an error; all checks of ``verify`` together
+        have as many, and what is left open then is UNDECIDED. None sets no limit.
     **parameters : float
         Values for the names in a formula (default 1, or the nearest admissible).
 
@@ -65,7 +72,7 @@ def derive(prior, dictionary="orthonormal", noise=1.0, estimator="map", **parame
     Raises
     ------
     InputError
-        If the model is ill-posed, or an argument is none of the above.
+        If the model is ill-posed, an argument is none of the above, or time is over.
 
     References
     ----------
@@ -85,7 +92,18 @@ def derive(prior, dictionary="orthonormal", noise=1.0, estimator="map", **parame
         raise InputError(f"dictionary is {dictionary!r}; expected one of {DICTIONARIES}.")
     _refuse_vectors(prior)
     noise = as_number(noise, "noise", positive=True)
-    prior = as_prior(prior, parameters)
+    with within(time_limit, f"deriving {reprlib.repr(prior)}", _WAY_OUT):
+        found = _derived(as_prior(prior, parameters), dictionary, noise, estimator)
+    return dataclasses.replace(found, time_limit=time_limit)
+
+
+_WAY_OUT = (
+    "Write the penalty with fewer functions or with simple exponents such as 1/2, or pass a larger "
+    "time_limit (in seconds; None for no limit)."
+)
+
+
+def _derived(prior, dictionary, noise, estimator):
     if isinstance(prior, ActivationPrior):
         return parametric_derivation(prior)
     penalty, values = scalar_penalty(prior)

@@ -6,8 +6,10 @@ Knows no prior: what a check computes is its author's business.
 from __future__ import annotations
 
 import dataclasses
+import time
 from collections.abc import Callable
 
+from ..symbolic.deadline import TimeLimitError, within
 from ..symbolic.evidence import UNDECIDED, Evidence, weakest
 from ..validation import InputError
 
@@ -39,15 +41,16 @@ class Step:
     formula: object = None
     prior: object = None
 
-    def verify(self):
-        """The step's evidence, as a tuple; a check that fails to run is UNDECIDED."""
+    def verify(self, time_limit=None):
+        """The step's evidence, as a tuple; a check that fails to run in time is UNDECIDED."""
         if self.check is None:
             return (Evidence("numeric", UNDECIDED, "the step has no check"),)
         try:
-            found = self.check()
-        except (ArithmeticError, NotImplementedError, RecursionError) as error:
+            with within(time_limit, "the check", "Verify it without a time limit."):
+                found = self.check()
+                return (found,) if isinstance(found, Evidence) else tuple(found)
+        except (ArithmeticError, NotImplementedError, RecursionError, TimeLimitError) as error:
             return (Evidence("numeric", UNDECIDED, f"the check did not finish ({error})"),)
-        return (found,) if isinstance(found, Evidence) else tuple(found)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,6 +130,8 @@ class Derivation:
         Builds the working layer.
     source : str
         What is read in which paper, and what is reconstructed or measured here.
+    time_limit : float or None
+        Seconds that all checks together may take; None sets no limit.
     """
 
     title: str
@@ -134,6 +139,7 @@ class Derivation:
     result: object = None
     make_layer: Callable | None = None
     source: str = ""
+    time_limit: float | None = None
 
     def layer(self):
         """The layer that computes the result, with exact gradients.
@@ -148,13 +154,18 @@ class Derivation:
         return self.make_layer()
 
     def verify(self):
-        """Run every step's check.
+        """Run every step's check; those that ``time_limit`` leaves no time for are UNDECIDED.
 
         Returns
         -------
         Verification
         """
-        return Verification(self.title, self.steps, tuple(step.verify() for step in self.steps))
+        begun, left, found = time.monotonic(), self.time_limit, []
+        for step in self.steps:
+            if left is not None:
+                left = max(self.time_limit - (time.monotonic() - begun), 1e-3)
+            found.append(step.verify(left))
+        return Verification(self.title, self.steps, tuple(found))
 
     def __str__(self):
         from .render import to_text

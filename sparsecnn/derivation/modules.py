@@ -41,19 +41,6 @@ def array_function(thing):
     return function
 
 
-def on_arrays(function, probe):
-    """``function`` if it takes the array ``probe``, else a wrapper that hands it tensors."""
-    if hasattr(function, "named_parameters"):
-        return array_function(function)
-    try:
-        function(probe)
-    except (TypeError, AttributeError):
-        if "torch" not in sys.modules:
-            raise
-        return array_function(function)
-    return function
-
-
 def name_of(thing):
     """A name for messages."""
     inner = getattr(thing, "func", thing)  # functools.partial

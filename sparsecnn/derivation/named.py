@@ -9,9 +9,10 @@ import numpy as np
 
 from .. import priors
 from ..priors import Prior, SymbolicPrior
-from ..symbolic.parser import names_in
+from ..priors.symbolic import RESERVED, check_names
 from ..symbolic.penalty import Penalty
 from ..validation import InputError, InputTypeError
+from .callables import refuse_class
 from .rows import SCALAR
 
 
@@ -26,6 +27,7 @@ def prior_of_row(row, **changed):
 
 def as_prior(prior, parameters=None):
     """A Prior from a Prior, an Explanation, a row's name or a formula."""
+    refuse_class(prior, "prior")
     parameters = dict(parameters or {})
     support = parameters.pop("support", "real")
     if isinstance(prior, str):
@@ -47,16 +49,20 @@ def as_prior(prior, parameters=None):
     return prior
 
 
+#: names that mean something to ``derive``, on its pages or to the prior
+_RESERVED = (
+    *RESERVED, "prior", "dictionary", "noise", "estimator", "time_limit", "sigma", "phi"
+)  # fmt: skip
+
+
 def _prior_of_formula(formula, support, parameters):
     if formula.strip().isidentifier() and formula.strip() != "z":
         raise InputError(
             f"prior is {reprlib.repr(formula)}; expected a penalty in z such as 'lam*abs(z)', or "
             f"one of {', '.join(row[0] for row in SCALAR)}."
         )
-    names = [n for n in names_in(formula) if n != "z"]
-    if isinstance(support, tuple | list):
-        names += [n for end in support if isinstance(end, str) for n in names_in(end, "support")]
-    missing = [n for n in dict.fromkeys(names) if n not in parameters]
+    support = tuple(support) if isinstance(support, list) else support
+    missing = [n for n in check_names(formula, support, _RESERVED) if n not in parameters]
     rng, refusal = np.random.default_rng(0), None
     for attempt in range(12):
         values = {n: float(np.exp(rng.uniform(-1, 1))) if attempt else 1.0 for n in missing}

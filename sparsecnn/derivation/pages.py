@@ -116,9 +116,7 @@ def to_latex(explanations, title):
 # -- HTML -----------------------------------------------------------------------------------
 def to_html(explanations, title):
     """One page: no script, no network, formulas as MathML."""
-    body = [f"<h1>{html.escape(title)}</h1>"]
-    if len(explanations) > 1:
-        body.append(_overview(explanations))
+    body = [_overview(explanations)] if len(explanations) > 1 else []
     for k, e in enumerate(explanations):
         name = f"{e.name} \u2014 " if len(explanations) > 1 else ""
         body.append(f'<h2 id="e{k}">{html.escape(name + e.verdict)}</h2>')

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import reprlib
 
 import numpy as np
 import sympy as sp
@@ -16,9 +17,11 @@ import sympy as sp
 from ..activations import ACTIVATIONS
 from ..layers import Activation
 from ..symbolic.cancellation import steady
-from ..symbolic.parser import FUNCTIONS, names_in, parse, symbol
+from ..symbolic.deadline import within
+from ..symbolic.parser import FUNCTIONS, names_in, parse, refuse_endless, symbol
 from ..symbolic.penalty import Z
 from ..validation import InputError, InputTypeError
+from .callables import along_rows, elementwise, refuse_class
 from .known import KNOWN, VARIANTS, KnownActivation
 from .modules import (
     REFUSED,
@@ -27,15 +30,13 @@ from .modules import (
     is_torch,
     name_of,
     normalisation,
-    on_arrays,
     parameters_of,
 )
-from .sampling import real
-from .vectors import VECTOR_MAPS, explain_vector
-from .verdict import UNLISTED, Subject, exact, explain_scalar
+from .vectors import VECTOR_MAPS, check_dim, explain_vector
+from .verdict import Subject, exact, explain_black_box, explain_scalar
 
 
-def explain(activation, *, dim=None):
+def explain(activation, *, dim=None, time_limit=20.0):
     """Say which model an activation implements: its penalty and prior, or why there is none.
 
     Parameters
@@ -46,6 +47,8 @@ def explain(activation, *, dim=None):
         module of torch, or a Sequential of elementwise ones.
     dim : int, optional
         For a callable that maps vectors (last axis): their length.
+    time_limit : float or None
+        Seconds after which the search stops with an error; None sets no limit.
 
     Returns
     -------
@@ -64,6 +67,18 @@ def explain(activation, *, dim=None):
     >>> found.is_prox, found.witness["f(x)"] > found.witness["f(y)"]
     (False, True)
     """
+    refuse_class(activation, "activation")
+    with within(time_limit, f"explaining {reprlib.repr(activation)}", _WAY_OUT):
+        return _explained(activation, dim)
+
+
+_WAY_OUT = (
+    "Write the formula with fewer functions, pass it as a function of arrays, which is sampled, or "
+    "pass a larger time_limit (in seconds; None for no limit)."
+)
+
+
+def _explained(activation, dim):
     if isinstance(activation, Activation):
         activation = activation.prior
     if hasattr(activation, "prox_vjp"):
@@ -76,8 +91,8 @@ def explain(activation, *, dim=None):
         return _of_module(activation)
     if callable(activation):
         if dim is not None:
-            probe = np.linspace(-2, 2, dim)[None] if isinstance(dim, int) and dim > 1 else None
-            return explain_vector(on_arrays(activation, probe), dim, name_of(activation))
+            function = along_rows(activation, check_dim(dim))
+            return explain_vector(function, dim, name_of(activation))
         return _of_callable(activation)
     if is_torch(activation) or type(activation).__module__.startswith("torch."):
         return _of_module(activation)
@@ -185,6 +200,7 @@ def _threshold_penalty(known, values):
 
 def _of_expression(expression):
     _refuse_foreign(expression)
+    refuse_endless(expression, "activation")
     symbols = sorted(expression.free_symbols, key=str)
     if len(symbols) != 1:
         raise InputError(f"activation has the symbols {symbols}; expected one, such as x.")
@@ -219,22 +235,7 @@ def _refuse_foreign(expression):
 
 
 def _of_callable(function):
-    name = name_of(function)
-    x = np.linspace(-2, 2, 5)
-    function = on_arrays(function, x)
-    y = real(function(x), name).astype(float)
-    if y.shape != x.shape:
-        raise InputError(
-            f"{name} maps shape {x.shape} to {y.shape}; expected an elementwise function, or "
-            "dim=... for a map of vectors."
-        )
-    alone = np.array([np.asarray(function(x[k : k + 1]), dtype=float)[0] for k in range(5)])
-    if not np.allclose(y, alone, rtol=1e-6, atol=1e-12):
-        raise InputError(
-            f"{name} gives another value when its input stands alone; expected a deterministic "
-            "elementwise function, or dim=... for a map of vectors."
-        )
-    return explain_scalar(Subject(name, function, known=KNOWN.get(name, UNLISTED), black_box=True))
+    return explain_black_box(name_of(function), elementwise(function))
 
 
 # -- modules of torch -----------------------------------------------------------------------

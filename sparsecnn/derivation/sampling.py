@@ -159,6 +159,10 @@ def real(values, name):
     values = np.asarray(values)
     if np.iscomplexobj(values):
         raise InputError(f"{name} returns complex numbers; expected real ones. Return .real of it.")
+    if not (np.issubdtype(values.dtype, np.number) or values.dtype == bool):
+        raise InputError(
+            f"{name} returns an array of dtype {values.dtype}; expected numbers. Return floats."
+        )
     return values
 
 

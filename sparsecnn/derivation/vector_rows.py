@@ -10,6 +10,7 @@ import itertools
 
 import numpy as np
 
+from ..priors import GroupLaplace, TopK
 from ..symbolic.evidence import trials
 from .vectors import layer_norm, rms_norm, softmax
 
@@ -77,7 +78,9 @@ def _two_sparse(points):
     return np.concatenate(kept)
 
 
-def _row(prox, penalty, feasible, tolerance=1e-10):
+def _row(prox, penalty, feasible, value=None):
+    """A check of a prox; of a class's, ``value`` is its penalty and must be the one stated."""
+
     def check(n, seed):
         def trial(rng):
             x = rng.uniform(-2.5, 2.5, _DIM)
@@ -87,13 +90,23 @@ def _row(prox, penalty, feasible, tolerance=1e-10):
             values = np.array([penalty(p) for p in points])
             least = np.min(0.5 * ((points - x) ** 2).sum(axis=1) + values)
             mine = 0.5 * ((z - x) ** 2).sum() + penalty(z)
+            error = max(0.0, float(mine - least))
+            if value is not None:  # also where it is infinite
+                said = np.append(value(points), value(near))
+                stated = np.append(values, [penalty(p) for p in near])
+                error = max(error, float(not np.allclose(said, stated, rtol=0, atol=1e-10)))
             where = {f"x{k}": v for k, v in enumerate(x)} | {f"z{k}": v for k, v in enumerate(z)}
-            return max(0.0, float(mine - least)), where
+            return error, where
 
         what = "no feasible point beats it"
-        return (trials(trial, n, seed=seed, tolerance=tolerance, what=what),)
+        return (trials(trial, n, seed=seed, tolerance=1e-10, what=what),)
 
     return check
+
+
+def _row_of(prior, penalty, feasible):
+    """A check of the package's own prior."""
+    return _row(lambda x: prior.prox(x[None])[0], penalty, feasible, lambda p: prior.value(p))
 
 
 def _zero(z):
@@ -108,7 +121,7 @@ VECTOR_ROWS = [
         "lam*norm(z)",
         "block soft threshold",
         "Yuan & Lin 2006",
-        _row(_shrink_block, lambda z: _LAM * np.linalg.norm(z), _anywhere),
+        _row_of(GroupLaplace(_LAM, [0] * _DIM), lambda z: _LAM * np.linalg.norm(z), _anywhere),
     ),
     (
         "nonnegative_group",
@@ -188,7 +201,7 @@ VECTOR_ROWS = [
         "count_nonzero(z) <= k",
         "k winners take all",
         "",
-        _row(lambda x: _keep(x, 2), _zero, _two_sparse),
+        _row_of(TopK(2), lambda z: 0.0 if np.count_nonzero(z) <= 2 else np.inf, _two_sparse),
     ),
     (
         "nonnegative_top_k",

@@ -18,7 +18,7 @@ from ..symbolic.signs import Rise, is_tame, is_zero_at, larger, rise
 from ..validation import InputError
 from .explanation import Explanation
 from .inverse import ActivationPrior
-from .known import KnownActivation
+from .known import KNOWN, KnownActivation
 from .sampling import NEAR, REACH, sample, underflows
 
 #: agreement of the prior's prox with the activation, relative to order one
@@ -87,6 +87,12 @@ def _composed(rises):
         verdict = weakest([getattr(r, field) for r in rises])
         found.append(Evidence("symbolic", verdict, f"each of {len(rises)} parts is {claim}"))
     return Rise(*found, ())
+
+
+def explain_black_box(name, function):
+    """The verdict on an elementwise function that can only be evaluated."""
+    known = KNOWN.get(name, UNLISTED)  # a claim about it is tested before it is made
+    return explain_scalar(Subject(name, function, known=known, black_box=True))
 
 
 def explain_scalar(subject):

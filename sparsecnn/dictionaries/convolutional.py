@@ -11,7 +11,14 @@ import functools
 import numpy as np
 
 from ..engine import ConvGeometry, engine_for
-from ..validation import InputError, as_float_array, as_generator, as_integer, as_pair
+from ..validation import (
+    InputError,
+    as_float_array,
+    as_generator,
+    as_integer,
+    as_pair,
+    refuse_channels_last,
+)
 from . import filter_bank, transforms
 from .dense import (
     as_image_batch,
@@ -180,6 +187,7 @@ class ConvDictionary:
     ):
         """Random patches of ``images`` (see ``Dictionary.from_patches``) as unit-norm filters."""
         images = as_image_batch(images)
+        refuse_channels_last(images.shape, "images")
         size = as_pair(kernel_size, "kernel_size")
         filters = random_patches(
             images, as_integer(n_atoms, "n_atoms"), size, as_generator(random_state)

@@ -6,7 +6,14 @@ import functools
 
 import numpy as np
 
-from ..validation import InputError, as_float_array, as_generator, as_integer, as_pair
+from ..validation import (
+    InputError,
+    as_float_array,
+    as_generator,
+    as_integer,
+    as_pair,
+    refuse_channels_last,
+)
 from . import transforms
 
 
@@ -115,6 +122,8 @@ class Dictionary:
         random_state : None, int or Generator
         """
         size = as_pair(patch_size, "patch_size")
+        images = as_image_batch(images)
+        refuse_channels_last(images.shape, "images")
         patches = random_patches(
             images, as_integer(n_atoms, "n_atoms"), size, as_generator(random_state)
         )
@@ -256,7 +265,10 @@ def as_image_batch(images, name="images"):
         ndim=(3, 4),
         expected="images (n, height, width) or (n, n_channels, height, width)",
     )
-    return images[:, None] if images.ndim == 3 else images
+    if images.ndim == 4:
+        return images
+    refuse_channels_last(images.shape, name, f"{name}[:, None]")
+    return images[:, None]
 
 
 def random_patches(images, n_patches, size, rng):

@@ -6,6 +6,7 @@ Rows, ``(n, h, w)`` and ``(n, c, h, w)`` are one thing: a batch ``(n, c, h, w)``
 from __future__ import annotations
 
 import math
+import warnings
 
 import numpy as np
 from sklearn.base import BaseEstimator
@@ -13,7 +14,13 @@ from sklearn.callback import CallbackSupportMixin
 from sklearn.utils.validation import check_array, validate_data
 
 from ..problem import warn_of_offset
-from ..validation import InputError, InputTypeError, as_float_array, as_integer
+from ..validation import (
+    InputError,
+    InputTypeError,
+    as_float_array,
+    as_integer,
+    refuse_channels_last,
+)
 
 _FLOATS = (np.float64, np.float32)
 _LAYOUTS = "rows (n, features) or images (n, h, w) or (n, c, h, w)"
@@ -81,6 +88,9 @@ class ImageEstimator(CallbackSupportMixin, BaseEstimator):
             layout = layout or X.shape[1:]
             self.image_shape_ = image_shape_of(X, layout, *self._stated_shape())
             self._layout = layout
+            if self._stated_shape()[0] is None:
+                _warn_of_signals(X, layout, self)
+            _warn_of_size(X, self)
         images = X.reshape(len(X), *self.image_shape_)
         if reset:
             warn_of_offset(images, type(self).__name__, stacklevel=6)
@@ -128,7 +138,8 @@ def image_shape_of(X, layout, stated, source):
         If the two contradict each other.
     """
     if stated is None:
-        _refuse_channels_last(X, layout)
+        if len(layout) > 1:
+            refuse_channels_last((len(X), *layout), "X", f"image_shape={layout}")
         return _with_channels(layout)
     if isinstance(stated, str):
         return _square(X.shape[1], layout, stated)
@@ -152,15 +163,48 @@ def image_shape_of(X, layout, stated, source):
     return wanted
 
 
-def _refuse_channels_last(X, layout):
-    """A width of 1, 3 or 4 under many "channels" is a colour picture the wrong way round."""
-    if len(layout) == 3 and layout[2] in (1, 3, 4) and min(layout[:2]) > 4:
-        h, w, c = layout
-        raise InputError(
-            f"X has shape {(len(X), *layout)}, which looks like channels last; expected "
-            f"(n, channels, height, width). Pass X.transpose(0, 3, 1, 2), or, if these really are "
-            f"{h} channels of {w} x {c} pixels, image_shape={layout}."
-        )
+def _first_rate(estimator):
+    """The largest rate ``lam`` of the level that sees ``X``; inf if that is not known."""
+    prior, lam = getattr(estimator, "prior", None), getattr(estimator, "lam", 0.1)
+    prior = prior[0] if isinstance(prior, list | tuple) and prior else prior
+    lam = lam[0] if isinstance(lam, list | tuple) and lam else lam
+    if prior is not None:
+        lam = getattr(prior, "parameters", {}).get("lam", np.inf)
+    try:
+        return float(np.max(np.asarray(lam, dtype=float)))
+    except (TypeError, ValueError):  # refused by whom it concerns
+        return np.inf
+
+
+def _warn_of_size(X, estimator):
+    """Bytes under a rate that is meant for pixels in [0, 1] have codes that are hardly sparse."""
+    largest, lam = float(X.max()), _first_rate(estimator)
+    if largest < 64 or not 100 * lam < largest or X.min() < 0 or (np.rint(X) != X).any():
+        return
+    warnings.warn(
+        f"{type(estimator).__name__}: X holds whole numbers up to {largest:g}, while lam = {lam:g} "
+        "is a rate for pixels near 1, under which such codes are hardly sparse. Divide X by "
+        f"{255 if largest <= 255 else largest:g}, or raise lam.",
+        stacklevel=6,
+    )
+
+
+def _warn_of_signals(X, layout, estimator):
+    """Flattened images that nobody called images are read as signals, without their height."""
+    side = math.isqrt(X.shape[1])
+    if (
+        len(layout) > 1
+        or side < 5
+        or side**2 != X.shape[1]
+        or not hasattr(estimator, "kernel_size")
+    ):
+        return
+    warnings.warn(
+        f"{type(estimator).__name__}: rows of X, of {side**2} features, are read as 1-D signals. "
+        f"If they are {side} x {side} images, pass image_shape='square'; if they are signals, "
+        f"image_shape=(1, {side**2}).",
+        stacklevel=6,
+    )
 
 
 def _square(n_features, layout, word):

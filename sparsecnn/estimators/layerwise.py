@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ..dictionaries import ConvDictionary, Dictionary, unit_rows
+from ..dictionaries import ConvDictionary, Dictionary, random_patches, unit_rows
 from ..hierarchy import Hierarchy, Level
 from ..layers import MaxPool
 from ..learning import LearningRecord, learn_dictionary
@@ -59,9 +59,8 @@ def conv_plan(n_atoms, kernel_size, stride, padding, prior, init, pool=None):
         _, channels, *shape = signals.shape
         size = tuple(min(k, n) for k, n in zip(kernel, shape, strict=True))
         if init == "data":
-            return ConvDictionary.from_patches(
-                signals, n_atoms, size, stride=stride, padding=padding, random_state=rng
-            )
+            patches = random_patches(signals, n_atoms, size, rng)  # of code maps, not only images
+            return ConvDictionary(patches, shape, stride, padding)
         dictionary = ConvDictionary.random(
             n_atoms,
             size,

@@ -33,6 +33,7 @@ from .arguments import (
     short,
     single_step,
 )
+from .pieces import as_linear_pieces
 
 #: what stands for an infinite step, and what share of an input counts then as nothing left
 _ENDLESS, _NOTHING = 2.0**600, 2.0**-60
@@ -314,6 +315,29 @@ class Prior:
         """
         raise NotImplementedError
 
+    def linear_pieces(self, code_shape):
+        """The activation ``prox(v)``, exactly, where it is elementwise and piecewise linear.
+
+        Parameters
+        ----------
+        code_shape : tuple of int
+            Shape of one sample's codes.
+
+        Returns
+        -------
+        LinearPieces or None
+            ``starts``, ``slopes`` and ``constants`` for every coefficient; None where the
+            activation is curved, not known in pieces, or couples the coefficients.
+
+        Examples
+        --------
+        >>> from sparsecnn import Laplace
+        >>> starts, slopes, constants = Laplace(0.5).linear_pieces((1,))
+        >>> starts.ravel().tolist(), slopes.ravel().tolist(), constants.ravel().tolist()
+        ([-0.5, 0.5], [1.0, 0.0, 1.0], [0.5, 0.0, -0.5])
+        """
+        return None
+
     # -- the dual side: convex priors only ------------------------------------------------------
     def conjugate(self, v):
         """Convex conjugate per sample, ``sup_z <v, z> - phi(z)``; ``inf`` outside its domain."""
@@ -344,7 +368,8 @@ class SeparablePrior(Prior):
     ``_value(xp, z, *params)``, ``_prox(xp, v, step, *params)``, ``_partials(xp, v, step, z,
     *params)`` returning ``dz/dv`` and a dict of ``dz/dparameter`` (with ``"step"``), and, when
     convex, ``_conjugate(xp, v, *params)`` on the domain ``[low, high]`` that ``_domain(*params)``
-    returns.
+    returns. Where the prox is piecewise linear, ``_pieces(*params)`` returns it at step 1 as a list
+    of ``(start, slope, constant)``, the first piece from ``-inf`` on.
     """
 
     def value(self, codes):
@@ -405,6 +430,10 @@ class SeparablePrior(Prior):
             }
         gradients["step"] = xp.sum(grad * partials["step"])
         return grad * slope, gradients
+
+    def linear_pieces(self, code_shape):
+        pieces = self._pieces(*self._aligned(np, np.empty((1, *code_shape))))
+        return None if pieces is None else as_linear_pieces(pieces, code_shape)
 
     # -- units ---------------------------------------------------------------------------------
     def _parts(self, xp, v, step):
@@ -521,6 +550,9 @@ class SeparablePrior(Prior):
 
     def _partials(self, xp, v, step, z, *params):
         raise NotImplementedError
+
+    def _pieces(self, *params):
+        return None
 
     def _conjugate(self, xp, v, *params):
         """Zero: the penalty is homogeneous, so its conjugate is the indicator of the domain."""

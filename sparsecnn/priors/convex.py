@@ -11,6 +11,7 @@ import numpy as np
 from ..validation import InputError
 from .arguments import check_same_shape
 from .base import SeparablePrior
+from .pieces import mirrored
 
 
 def soft_threshold(xp, v, threshold):
@@ -55,6 +56,9 @@ class Laplace(SeparablePrior):
 
     def _value(self, xp, z, lam):
         return lam * xp.abs(z)
+
+    def _pieces(self, lam):
+        return mirrored(0.0, (lam, 1.0, -lam))
 
     def _prox(self, xp, v, step, lam):
         return soft_threshold(xp, v, step * lam)
@@ -105,6 +109,9 @@ class Exponential(SeparablePrior):
 
     def _value(self, xp, z, lam):
         return lam * z
+
+    def _pieces(self, lam):
+        return [(-np.inf, 0.0, 0.0), (lam, 1.0, -lam)]
 
     def _prox(self, xp, v, step, lam):
         return xp.maximum(v - step * lam, 0.0)
@@ -163,6 +170,9 @@ class AsymmetricLaplace(SeparablePrior):
     def _value(self, xp, z, lam_minus, lam_plus):
         return xp.where(z < 0, -lam_minus * z, lam_plus * z)
 
+    def _pieces(self, lam_minus, lam_plus):
+        return [(-np.inf, 1.0, lam_minus), (-lam_minus, 0.0, 0.0), (lam_plus, 1.0, -lam_plus)]
+
     def _prox(self, xp, v, step, lam_minus, lam_plus):
         return xp.maximum(v - step * lam_plus, 0.0) + xp.minimum(v + step * lam_minus, 0.0)
 
@@ -196,6 +206,9 @@ class NonNegative(SeparablePrior):
 
     def _value(self, xp, z):
         return xp.zeros_like(z)
+
+    def _pieces(self):
+        return [(-np.inf, 0.0, 0.0), (0.0, 1.0, 0.0)]
 
     def _prox(self, xp, v, step):
         return xp.maximum(v, 0.0)
@@ -235,6 +248,9 @@ class Gaussian(SeparablePrior):
     def _value(self, xp, z, alpha):
         return 0.5 * (alpha * z) * z
 
+    def _pieces(self, alpha):
+        return [(-np.inf, 1 / (1 + alpha), 0.0)]
+
     def _prox(self, xp, v, step, alpha):
         return v / (1 + step * alpha)
 
@@ -267,6 +283,9 @@ class HalfNormal(Gaussian):
     is_nonnegative = True
     is_sparse = True
     support = "nonnegative"
+
+    def _pieces(self, alpha):
+        return [(-np.inf, 0.0, 0.0), (0.0, 1 / (1 + alpha), 0.0)]
 
     def _prox(self, xp, v, step, alpha):
         return xp.maximum(v, 0.0) / (1 + step * alpha)
@@ -331,6 +350,11 @@ class ElasticNet(SeparablePrior):
 
     def _value(self, xp, z, lam, alpha):
         return lam * xp.abs(z) + 0.5 * (alpha * z) * z
+
+    def _pieces(self, lam, alpha):
+        gain = 1 / (1 + alpha)
+        above = (lam, gain, -lam * gain)
+        return [(-np.inf, 0.0, 0.0), above] if self.nonnegative else mirrored(0.0, above)
 
     def _prox(self, xp, v, step, lam, alpha):
         if self.nonnegative:
@@ -406,6 +430,9 @@ class Uniform(SeparablePrior):
     def _value(self, xp, z, low, high):
         return xp.zeros_like(z)
 
+    def _pieces(self, low, high):
+        return [(-np.inf, 0.0, low), (low, 1.0, 0.0), (high, 0.0, high)]
+
     def _prox(self, xp, v, step, low, high):
         return xp.clip(v, low, high)
 
@@ -451,6 +478,9 @@ class TruncatedExponential(SeparablePrior):
 
     def _value(self, xp, z, lam, high):
         return lam * z
+
+    def _pieces(self, lam, high):
+        return [(-np.inf, 0.0, 0.0), (lam, 1.0, -lam), (lam + high, 0.0, high)]
 
     def _prox(self, xp, v, step, lam, high):
         return xp.clip(v - step * lam, 0.0, high)
@@ -510,6 +540,9 @@ class Huber(SeparablePrior):
     def _value(self, xp, z, lam, delta):
         size = xp.abs(z)
         return lam * xp.where(size <= delta, 0.5 * z * (z / delta), size - 0.5 * delta)
+
+    def _pieces(self, lam, delta):
+        return mirrored(delta / (delta + lam), (delta + lam, 1.0, -lam))
 
     def _prox(self, xp, v, step, lam, delta):
         inner = v * (delta / (delta + step * lam))

@@ -12,6 +12,7 @@ from ..validation import InputError
 from .arguments import check_unit, short
 from .base import SeparablePrior
 from .convex import soft_threshold
+from .pieces import mirrored
 from .roots import increasing_root
 
 
@@ -170,6 +171,11 @@ class SpikeSlab(_NonConvexPrior):
     def _value(self, xp, z, kappa, lam, alpha):
         return xp.where(z != 0, kappa + lam * xp.abs(z) + 0.5 * (alpha * z) * z, 0.0)
 
+    def _pieces(self, kappa, lam, alpha):
+        gain = 1 / (1 + alpha)
+        above = (lam + (2 * kappa * (1 + alpha)) ** 0.5, gain, -lam * gain)
+        return [(-np.inf, 0.0, 0.0), above] if self.nonnegative else mirrored(0.0, above)
+
     def _prox(self, xp, v, step, kappa, lam, alpha):
         threshold = step * lam + (2 * step * kappa * (1 + step * alpha)) ** 0.5
         size = v if self.nonnegative else xp.abs(v)
@@ -297,6 +303,10 @@ class SCAD(_NonConvexPrior):
         curved = xp.clip(size - lam, 0.0, (a - 1) * lam + xp.zeros_like(z))
         return lam * linear + curved * (lam - 0.5 * curved / (a - 1))
 
+    def _pieces(self, lam, a):
+        middle = (2 * lam, (a - 1) / (a - 2), -a * lam / (a - 2))
+        return mirrored(0.0, (lam, 1.0, -lam), middle, (a * lam, 1.0, 0.0))
+
     def _prox(self, xp, v, step, lam, a):
         size = xp.abs(v)
         zero = xp.zeros_like(v)
@@ -366,6 +376,12 @@ class MCP(_NonConvexPrior):
     def _value(self, xp, z, lam, gamma):
         size = xp.minimum(xp.abs(z), gamma * lam + xp.zeros_like(z))
         return size * (lam - 0.5 * size / gamma)
+
+    def _pieces(self, lam, gamma):
+        firm, hard = gamma > 1, lam * np.sqrt(gamma)  # with gamma <= 1 the middle has no width
+        gain = gamma / np.where(firm, gamma - 1, 1.0)
+        middle = (np.where(firm, lam, hard), gain, -lam * gain)
+        return mirrored(0.0, middle, (np.where(firm, gamma * lam, hard), 1.0, 0.0))
 
     def _prox(self, xp, v, step, lam, gamma):
         size = xp.abs(v)
@@ -454,6 +470,13 @@ class Lp(_NonConvexPrior):
             lost = (size > 0) & (lam > 0) & ((power == 0) | xp.isinf(power))
             log = p * xp.log(xp.where(size > 0, size, 1.0)) + xp.log(xp.where(lam > 0, lam, 1.0))
             return xp.where(lost, xp.exp(log), lam * power)
+
+    def _pieces(self, lam, p):
+        absolute, square = p == 1, p == 2
+        if not np.all(absolute | square | (lam == 0)):
+            return None  # curved
+        gain, threshold = np.where(square, 1 / (1 + 2 * lam), 1.0), np.where(absolute, lam, 0.0)
+        return mirrored(0.0, (threshold, gain, -threshold))
 
     def _prox(self, xp, v, step, lam, p):
         size, sign = xp.abs(v), xp.sign(v)

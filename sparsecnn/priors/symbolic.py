@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import re
 from typing import NamedTuple
 
 import numpy as np
@@ -16,8 +17,8 @@ from .alignment import left_aligned, times_power
 from .arguments import check_unit, short
 from .base import SeparablePrior
 
-#: names a parameter cannot have, because they mean something to the class
-_RESERVED = {"formula", "support", "values", "unit", "step", "names"}
+#: names a parameter cannot have: they mean something to the class, or the input of the prox
+RESERVED = ("self", "formula", "support", "values", "unit", "step", "names", "x")
 
 
 class SymbolicPrior(SeparablePrior):
@@ -50,7 +51,8 @@ class SymbolicPrior(SeparablePrior):
     Raises
     ------
     InputError
-        If the formula is outside the grammar, a parameter is missing or unknown, or the model is
+        If the formula is outside the grammar or has names but not ``z``, a parameter is missing,
+        unknown or called as something else is (``x``, ``step``, ``values``, ...), or the model is
         ill-posed: the penalty falls to minus infinity at a point, or as fast as ``-z^2 / 2``.
 
     References
@@ -75,17 +77,18 @@ class SymbolicPrior(SeparablePrior):
     _scaling = {"unit": 1}
 
     def __init__(self, formula, support="real", *, values=None, unit=1.0, **parameters):
+        if not isinstance(values, dict | None):
+            raise InputTypeError(f"values is {values!r}; expected a dict of parameters by name.")
         parameters = {**(values or {}), **parameters}
         support = tuple(support) if isinstance(support, list) else support
-        expected = _names(formula, support)
+        expected = check_names(formula, support)
         missing = [n for n in expected if n not in parameters]
         unknown = [n for n in parameters if n not in expected]
-        if missing or unknown or _RESERVED.intersection(expected):
+        if missing or unknown:
             hint = f"{(missing or expected or ['lam'])[0]}=1.0"
             raise InputError(
                 f"SymbolicPrior({formula!r}) got parameters {sorted(parameters)}; expected "
-                f"{expected}, none of them called {', '.join(sorted(_RESERVED))}. Give each name "
-                f"in the formula a value, such as {hint}."
+                f"{expected}. Give each name in the formula a value, such as {hint}."
             )
         put = object.__setattr__
         put(self, "formula", formula)
@@ -175,7 +178,8 @@ class SymbolicPrior(SeparablePrior):
 
     @functools.cached_property
     def _facts(self):
-        facts = [_facts_of(self._penalty, values) for values in self._settings()]
+        own = [_own_unit(self._penalty, values).values for values in self._settings()]
+        facts = [_facts_of(self._penalty, values) for values in own]
         return {key: [f[key] for f in facts] for key in facts[0]}
 
     @property
@@ -192,7 +196,12 @@ class SymbolicPrior(SeparablePrior):
 
     @property
     def is_proper(self):
-        return all(self._facts["proper"])
+        from ..symbolic.facts import is_proper
+
+        return all(
+            is_proper(self._penalty, dict(zip(self.names, values, strict=True)), self.unit)
+            for values in self._settings()
+        )
 
     @property
     def is_homogeneous(self):
@@ -270,6 +279,21 @@ class SymbolicPrior(SeparablePrior):
             return [found - own.shift / self.unit**2 if own.shift else found]
 
         return self._apply(xp, v, 1.0, params, conjugate)[0]
+
+    def _pieces(self, *params):
+        found = {values: _scaled_pieces(self._penalty, values) for values in self._settings()}
+        if None in found.values():
+            return None
+        most = max(map(len, found.values()))
+
+        def columns(values, step, z):
+            rows = found[values] + [(np.inf, 0.0, 0.0)] * (most - len(found[values]))
+            length = np.array([1 / self.unit, 1.0, 1 / self.unit])
+            return [np.full(z.shape, part) for part in (np.array(rows) * length).ravel()]
+
+        shape = np.broadcast_shapes(*map(np.shape, params))
+        flat = self._over_settings(columns, np.zeros(shape), 1.0, params)
+        return [flat[k : k + 3] for k in range(0, len(flat), 3)]
 
     def _domain(self, *params):
         params = [np.asarray(_to_numpy(p), dtype=float) for p in params]
@@ -366,6 +390,30 @@ def _device(array):
     return array_api_compat.device(array)
 
 
+def check_names(formula, support="real", reserved=RESERVED):
+    """The parameters of a formula and a support, in order; refused where a name is not free.
+
+    Raises
+    ------
+    InputError
+        If the formula has names but not ``z``, or a parameter has a reserved name.
+    """
+    names, in_formula = _names(formula, support)
+    if in_formula and "z" not in in_formula:
+        meant = re.sub(rf"\b{in_formula[-1]}\b", "z", formula)
+        raise InputError(
+            f"formula {formula!r} does not contain z, the coefficient: {', '.join(in_formula)} are "
+            f"parameters; expected a penalty of z. Write it in z, such as {meant!r}."
+        )
+    taken = [name for name in names if name in reserved]
+    if taken:
+        raise InputError(
+            f"formula {formula!r} has a parameter called {taken[0]!r}, which has a meaning of its "
+            f"own; expected none of {', '.join(reserved)}. Rename it, such as {taken[0]}_0."
+        )
+    return list(names)
+
+
 # -- kept between calls, by formula and numbers ---------------------------------------------
 @functools.lru_cache(maxsize=256)
 def _names(formula, support):
@@ -373,7 +421,9 @@ def _names(formula, support):
 
     if not isinstance(formula, str):
         raise InputTypeError(f"formula is {formula!r}; expected a string such as 'lam*abs(z)'.")
-    return list(Penalty.from_text(formula, support).names)
+    from ..symbolic.parser import names_in
+
+    return Penalty.from_text(formula, support).names, tuple(names_in(formula))
 
 
 @functools.lru_cache(maxsize=256)
@@ -418,6 +468,16 @@ def _slopes_at_infinity(penalty, values):
     from ..symbolic.conjugate import slopes_at_infinity
 
     return slopes_at_infinity(penalty, dict(zip(penalty.names, values, strict=True)))
+
+
+@functools.lru_cache(maxsize=4096)
+def _scaled_pieces(penalty, values):
+    """The pieces of the prox as rows (start, slope, constant), or None where it is curved."""
+    from ..symbolic.linear import linear_pieces
+
+    own = _own_unit(penalty, values)
+    rows = linear_pieces(_envelope(penalty, own.values, 1.0))
+    return rows and [(start * own.length, a, b * own.length) for start, a, b in rows]
 
 
 def _conjugate_of(penalty, values, v):

@@ -52,10 +52,12 @@ def _as_choice(stage):
         return Choice(stage.windows, ones, zeros, ones, zeros)
     n_breaks, n = stage.thresholds.shape
     source = np.repeat(np.arange(n)[:, None], n_breaks + 1, axis=1)
-    # pieces as an upper envelope: piece p has gain p and level minus the sum of breakpoints passed
-    gain = np.tile(np.arange(n_breaks + 1.0), (n, 1))
-    level = -np.concatenate([np.zeros((1, n)), np.cumsum(stage.thresholds, axis=0)]).T
-    return Choice(source, stage.slopes.T, stage.constants.T, gain, level)
+    # pieces as an upper envelope: piece p has gain p and level minus the sum of breakpoints passed;
+    # an unused place repeats the last piece, and of equal ones the first is chosen
+    real = np.isfinite(stage.thresholds)
+    passed = np.cumsum([real, np.where(real, stage.thresholds, 0.0)], axis=1)
+    gain, level = np.concatenate([np.zeros((2, 1, n)), passed], axis=1).transpose(0, 2, 1)
+    return Choice(source, stage.slopes.T, stage.constants.T, gain, -level)
 
 
 def _fused(work):

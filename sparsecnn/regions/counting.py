@@ -12,7 +12,7 @@ import math
 import numpy as np
 
 from ..layers import Activation, Conv2D, Linear
-from ..priors import NonNegative
+from ..priors import Gaussian, NonNegative
 from ..validation import InputError, as_generator, as_integer
 from . import enumeration, modular
 from .arrangement import characteristic_counts, rational_counts, rational_rows
@@ -20,7 +20,7 @@ from .cells import FARTHEST, NOISE, THIN
 from .choices import pattern_keys
 from .formulas import zaslavsky
 from .inequalities import serra_upper
-from .piecewise import BREAKPOINTS, Affine, Bend, Winner, as_layers, stages
+from .piecewise import PIECES, Affine, Bend, Winner, as_layers, stages
 from .result import STOPPED, Interrupted, RegionCount, TooLarge
 from .tropical import TropicalConv2D
 
@@ -84,7 +84,7 @@ def count(network, input_shape, domain=None, *, limit=None, n_jobs=1, cells=None
     first = next((k for k, stage in enumerate(work) if not isinstance(stage, Affine)), 0)
     try:
         if domain is None and isinstance(work[first], Bend):
-            rows = enumeration.layer_rows(work[: first + 1], input_shape)
+            rows = enumeration.layer_rows(work[: first + 1], n)
             _refuse_hopeless(rows[0], listed)
             if cells is None and enumeration.is_one_layer(work):
                 return _count_one_layer(*rows, listed)
@@ -131,8 +131,10 @@ def _keeps_scale(layer):
     """Whether a positive multiple of the input only multiplies the output."""
     if isinstance(layer, Activation):
         prior = layer.prior
-        known = BREAKPOINTS.get(prior) == (0.0,) if isinstance(prior, str) else False
-        return known or isinstance(prior, NonNegative)
+        if isinstance(prior, str):
+            known = PIECES.get(prior)
+            return bool(known) and all(not b and (a in (0, -np.inf)) for a, _, b in known)
+        return isinstance(prior, NonNegative | Gaussian)  # and HalfNormal
     return not isinstance(layer, TropicalConv2D)
 
 
@@ -152,7 +154,7 @@ def _refuse_far(normals, offsets):
 def _decisions(stage):
     """Hyperplanes that may cut one cell at a stage."""
     if isinstance(stage, Bend):
-        return stage.thresholds.size
+        return len(stage.breakpoints[0])
     return stage.windows[:, 1:].size if isinstance(stage, Winner) else 0
 
 

@@ -108,7 +108,8 @@ def search_regions(network, input_shape, domain=None, *, limit=None):
     n = int(np.prod(input_shape))
     refuse_large(work, n)
     bend = next(k for k, stage in enumerate(work) if isinstance(stage, Bend))
-    hyperplanes = np.column_stack(layer_rows(work[: bend + 1], input_shape))
+    functions = layer_functions(work[:bend], n)
+    hyperplanes = np.column_stack(layer_rows(work[: bend + 1], n))
     walls, _ = _box_rows(as_box(domain, n), n)
     found = 0
     try:
@@ -119,23 +120,21 @@ def search_regions(network, input_shape, domain=None, *, limit=None):
                     f"more than {limit:,} regions. Use a smaller box, plane_slice or sampling, or "
                     "raise the limit."
                 )
-            yield _on_regions(work[bend:], hyperplanes, walls, signs, points)
+            yield _on_regions(work[bend:], functions, hyperplanes, walls, signs, points)
     except KeyboardInterrupt:
         raise Interrupted([found]) from None
 
 
-def _on_regions(work, hyperplanes, walls, signs, points):
+def _on_regions(work, functions, hyperplanes, walls, signs, points):
     """The cells with these signs, and the network's output on them."""
     bend, rest = work[0], work[1:]
     unit = cells.normalised(hyperplanes)
     turned = np.where(signs, 1.0, -1.0)[:, :, None] * unit
     turned[:, ~unit[:, :-1].any(axis=1), -1] = 1.0  # a constant is no wall
     rows = np.concatenate([np.broadcast_to(walls, (len(signs), *walls.shape)), turned], axis=1)
-    n_breaks, n_neurons = bend.thresholds.shape
-    patterns = signs.reshape(len(signs), n_breaks, n_neurons).sum(axis=1).astype(np.int16)
-    functions = hyperplanes[None, :n_neurons].repeat(len(signs), axis=0)
-    functions[:, :, -1] += bend.thresholds[0]
-    functions = _bent(bend, functions, patterns)
+    owner = bend.breakpoints[0][:, None] == np.arange(bend.width)
+    patterns = (signs @ owner.astype(np.int16)).astype(np.int16)
+    functions = _bent(bend, np.broadcast_to(functions, (len(signs), *functions.shape)), patterns)
     for stage in rest:
         functions = stage.lift(functions)
     return Cells(rows, points, functions, patterns)
@@ -146,14 +145,19 @@ def is_one_layer(work):
     return [type(stage) for stage in work if not isinstance(stage, Affine)] == [Bend]
 
 
-def layer_rows(work, input_shape):
-    """Return the hyperplanes ``(normals, offsets)`` of the first bend, one row per breakpoint."""
-    n = int(np.prod(input_shape))
+def layer_functions(work, n):
+    """Return affine stages in a row as functions of the ``n`` inputs, ``(n_values, n + 1)``."""
     functions = np.concatenate([np.eye(n), np.zeros((n, 1))], axis=1)[None]
-    for stage in work[:-1]:
+    for stage in work:
         functions = stage.lift(functions)
-    rows = np.concatenate([functions[0]] * len(work[-1].thresholds))
-    return rows[:, :-1], rows[:, -1] - work[-1].thresholds.reshape(-1)
+    return functions[0]
+
+
+def layer_rows(work, n):
+    """Return the hyperplanes ``(normals, offsets)`` of the first bend, one row per breakpoint."""
+    neurons, thresholds = work[-1].breakpoints
+    rows = layer_functions(work[:-1], n)[neurons]
+    return rows[:, :-1], rows[:, -1] - thresholds
 
 
 def refuse_large(work, n):
@@ -260,18 +264,18 @@ def _split(batch, functions):
 
 def _bend_step(index, step, batch, bend):
     """Cut by one breakpoint of one neuron; after the last one, apply the pieces."""
-    n_breaks, n_neurons = bend.thresholds.shape
-    if step == n_breaks * n_neurons:
-        functions = _bent(bend, batch.functions, batch.patterns[:, -n_neurons:])
+    neurons, thresholds = bend.breakpoints
+    if step == len(neurons):
+        functions = _bent(bend, batch.functions, batch.patterns[:, -bend.width :])
         return index + 1, 0, dataclasses.replace(batch, functions=functions)
-    neuron, which = divmod(step, n_breaks)
-    function = batch.functions[:, neuron].copy()
-    function[:, -1] -= bend.thresholds[which, neuron]
+    function = batch.functions[:, neurons[step]].copy()
+    function[:, -1] -= thresholds[step]
     split, _, sides = _split(batch, function)
     patterns = split.patterns
-    if which == 0:
-        patterns = np.concatenate([patterns, np.zeros((len(split), 1), np.int16)], axis=1)
-    patterns[:, -1] += sides
+    if step == 0:
+        new = np.zeros((len(split), bend.width), np.int16)
+        patterns = np.concatenate([patterns, new], axis=1)
+    patterns[:, neurons[step] - bend.width] += sides
     return index, step + 1, dataclasses.replace(split, patterns=patterns)
 
 

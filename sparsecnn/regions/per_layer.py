@@ -211,8 +211,8 @@ def _generic(block, shape):
         return _disjoint_count(work[-1])
     if len(affine) != 1 or not isinstance(affine[0], Conv2D | Linear):
         return only_bound
-    if not isinstance(work[-1], Bend):
-        return only_bound
+    if not isinstance(work[-1], Bend) or not np.isfinite(work[-1].thresholds).all():
+        return only_bound  # one count for all neurons needs as many breakpoints in each
     layer, breakpoints = affine[0], len(work[-1].thresholds)
     free = layer.bias is not None or (breakpoints == 1 and bool(work[-1].thresholds.any()))
     named = {"breakpoints": breakpoints, "bias": free}
@@ -255,8 +255,7 @@ def _disjoint_count(winner):
 def _planes(bend):
     """Numbers of hyperplanes and of outputs of a place where the network bends."""
     if isinstance(bend, Bend):
-        n_breaks, outputs = bend.thresholds.shape
-        return n_breaks * outputs, outputs
+        return len(bend.breakpoints[0]), bend.width
     outputs, size = bend.windows.shape
     return outputs * math.comb(size, 2), outputs
 
@@ -290,8 +289,12 @@ def _is_dense(block):
 
 
 def _is_relu(bend):
-    """Flat below its only breakpoint: what the bounds that count active neurons need."""
-    return len(bend.thresholds) == 1 and not bend.slopes[0].any()
+    """Flat below its only breakpoint, without a jump: what the bounds by active neurons need."""
+    if len(bend.thresholds) != 1 or not np.isfinite(bend.thresholds).all() or bend.slopes[0].any():
+        return False
+    rise = bend.slopes[1] * bend.thresholds[0]
+    jump = np.abs(rise + bend.constants[1] - bend.constants[0])
+    return bool((jump <= 1e-12 * (np.abs(rise) + np.abs(bend.constants[0]))).all())
 
 
 def _description(block):

@@ -8,7 +8,7 @@ A smooth layer is refused. Knows nothing of cells or polygons.
 from __future__ import annotations
 
 import dataclasses
-import itertools
+import functools
 import math
 
 import numpy as np
@@ -18,17 +18,20 @@ from numpy.lib.stride_tricks import sliding_window_view
 from .. import priors
 from ..layers import Activation, AveragePool, Conv2D, Flatten, L2Pool, Layer, Linear, MaxPool
 from ..network import Network
+from ..priors.pieces import as_linear_pieces
 from ..validation import InputError, InputTypeError, as_float_array, as_integer
 from .tropical import KINDS, TropicalConv2D
 
-#: breakpoints of the named activations that are piecewise linear
-BREAKPOINTS = {
-    "relu": (0.0,),
-    "leaky_relu": (0.0,),
-    "relu6": (0.0, 6.0),
-    "hardtanh": (-1.0, 1.0),
-    "softshrink": (-0.5, 0.5),
-    "hardsigmoid": (-3.0, 3.0),
+#: the named activations that are piecewise linear: where each piece starts, its slope and constant
+PIECES = {
+    "identity": [(-np.inf, 1.0, 0.0)],
+    "relu": [(-np.inf, 0.0, 0.0), (0.0, 1.0, 0.0)],
+    "leaky_relu": [(-np.inf, 0.01, 0.0), (0.0, 1.0, 0.0)],
+    "relu6": [(-np.inf, 0.0, 0.0), (0.0, 1.0, 0.0), (6.0, 0.0, 6.0)],
+    "hardtanh": [(-np.inf, 0.0, -1.0), (-1.0, 1.0, 0.0), (1.0, 0.0, 1.0)],
+    "softshrink": [(-np.inf, 1.0, 0.5), (-0.5, 0.0, 0.0), (0.5, 1.0, -0.5)],
+    "hardshrink": [(-np.inf, 1.0, 0.0), (-0.5, 0.0, 0.0), (0.5, 1.0, 0.0)],
+    "hardsigmoid": [(-np.inf, 0.0, 0.0), (-3.0, 1 / 6, 0.5), (3.0, 0.0, 1.0)],
 }
 
 
@@ -97,11 +100,12 @@ class Sparse(Affine):
 
 @dataclasses.dataclass(frozen=True)
 class Bend:
-    """An elementwise piecewise-linear activation.
+    """An elementwise piecewise-linear activation, which may jump.
 
     Attributes
     ----------
     thresholds : array of shape (n_breakpoints, n_neurons)
+        Increasing; a neuron with fewer breakpoints than others has ``inf`` in the last places.
     slopes, constants : arrays of shape (n_breakpoints + 1, n_neurons)
     """
 
@@ -113,6 +117,12 @@ class Bend:
     def width(self):
         """Number of neurons."""
         return self.thresholds.shape[1]
+
+    @functools.cached_property
+    def breakpoints(self):
+        """Neuron and threshold of every breakpoint, neuron after neuron."""
+        neurons, which = np.nonzero(np.isfinite(self.thresholds.T))
+        return neurons, self.thresholds[which, neurons]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -236,43 +246,21 @@ def _tropical(layer, shape):
 
 
 def _bend(layer, shape):
-    """Breakpoints by name or by prior; slopes and constants from the activation itself."""
-    knots = [np.broadcast_to(t, shape) for t in _knots(layer.prior, len(shape))]
-    inside = [(a + b) / 2 for a, b in itertools.pairwise(knots)]
-    slopes, constants = [], []
-    for z in (knots[0] - 1.0, *inside, knots[-1] + 1.0):
-        value, pullback = layer.forward(np.ascontiguousarray(z)[None])
-        slope = pullback(np.ones_like(value))[0]
-        slopes.append(slope.reshape(-1))
-        constants.append((value - slope * z).reshape(-1))
-    flat = np.array([t.reshape(-1) for t in knots])
-    return Bend(flat, np.array(slopes), np.array(constants))
-
-
-def _knots(prior, n_axes):
-    """Breakpoints in increasing order, each a scalar or an array that broadcasts over a sample."""
-
-    def spread(value):
-        value = np.asarray(value, dtype=float)
-        return value.reshape(value.shape + (1,) * (n_axes - value.ndim)) if value.ndim else value
-
+    """The pieces of an activation by its name, or as its prior says them."""
+    prior, pieces = layer.prior, None
     if isinstance(prior, str):
-        if prior in BREAKPOINTS:
-            return BREAKPOINTS[prior]
-    elif isinstance(prior, priors.NonNegative):
-        return (0.0,)
-    elif isinstance(prior, priors.TruncatedExponential):
-        return spread(prior.lam), spread(prior.lam) + spread(prior.high)
-    elif isinstance(prior, priors.Exponential):
-        return (spread(prior.lam),)
-    elif isinstance(prior, priors.AsymmetricLaplace):
-        return -spread(prior.lam_minus), spread(prior.lam_plus)
-    elif isinstance(prior, priors.Laplace):
-        return -spread(prior.lam), spread(prior.lam)
-    elif isinstance(prior, priors.Uniform):
-        return spread(prior.low), spread(prior.high)
-    raise InputError(
-        f"Activation({prior!r}) is not known to be piecewise linear; expected one of "
-        f"{sorted(BREAKPOINTS)} or an Exponential, Laplace, NonNegative or Uniform prior. Replace "
-        "it, or sample its patterns."
-    )
+        if prior in PIECES:
+            pieces = as_linear_pieces(PIECES[prior], shape)
+    elif isinstance(prior, priors.Prior):
+        pieces = prior.linear_pieces(shape)
+    if pieces is None:
+        raise InputError(
+            f"Activation({prior!r}) is not known to be elementwise and piecewise linear; expected "
+            f"one of {sorted(PIECES)}, or a prior whose linear_pieces are known, such as Laplace, "
+            'Huber, ElasticNet, MCP or SymbolicPrior("lam*abs(z)"). Replace it, or count the '
+            "layers before it."
+        )
+    thresholds, slopes, constants = (part.reshape(len(part), math.prod(shape)) for part in pieces)
+    if len(thresholds):
+        return Bend(thresholds, slopes, constants)
+    return Sparse(scipy.sparse.diags_array(slopes[0]), constants[0])

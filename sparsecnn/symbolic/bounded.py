@@ -6,10 +6,14 @@ functions; no derivation may hang, so such a formula stays as it is and is left 
 
 from __future__ import annotations
 
+import functools
+
 import sympy as sp
 
 #: expressions with one kind of function, and any others, up to which SymPy is asked
 _ONE_KIND, _MIXED = 150, 25
+#: numbers longer than this are not handed to functions: SymPy would look for their prime factors
+_LONGEST = 10**8
 _PLAIN = (sp.Abs, sp.sign)
 _FAMILIES = {sp.sin: sp.tan, sp.cos: sp.tan, sp.sinh: sp.tanh, sp.cosh: sp.tanh}
 
@@ -30,8 +34,12 @@ def kinds(expression, unknown=None):
 
 def is_tame(expression):
     """Whether SymPy may be asked to simplify it or to take its limits."""
-    most = _ONE_KIND if len(kinds(expression)) <= 1 else _MIXED
-    return sp.count_ops(expression) <= most
+    found = kinds(expression)
+    if found or expression.has(sp.Function):
+        numbers = expression.atoms(sp.Rational)
+        if any(max(abs(n.p), n.q) > _LONGEST for n in numbers):
+            return False
+    return sp.count_ops(expression) <= (_ONE_KIND if len(found) <= 1 else _MIXED)
 
 
 def simplified(expression):
@@ -40,10 +48,26 @@ def simplified(expression):
 
 
 def limit(expression, variable, end, direction):
-    """One-sided limit of a tame expression; nan where SymPy finds none or is not asked."""
-    if not is_tame(expression):
+    """One-sided limit, term by term where that tells it; nan where none is found.
+
+    Limits of terms add up unless two of them are infinite with opposite signs.
+    """
+    terms = sp.Add.make_args(sp.expand_mul(expression))
+    if len(terms) > 1:
+        found = [_limit_of_term(term, variable, end, direction) for term in terms]
+        total = sp.Add(*found)
+        if not total.has(sp.nan, sp.zoo, sp.AccumBounds):
+            return total
+    return _limit_of_term(expression, variable, end, direction)
+
+
+@functools.lru_cache(maxsize=4096)
+def _limit_of_term(term, variable, end, direction):
+    factor, rest = term.as_independent(variable, as_Add=False)
+    if not is_tame(rest):
         return sp.nan
     try:
-        return sp.limit(expression, variable, end, direction)
+        found = sp.limit(rest, variable, end, direction)
     except (NotImplementedError, ValueError):
         return sp.nan
+    return factor * found

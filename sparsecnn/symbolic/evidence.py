@@ -199,7 +199,7 @@ def exact_minimum(penalty, prox, values, xs):
     Returns
     -------
     Evidence or None
-        None if the penalty is not piecewise polynomial with rational answers.
+        None if the penalty is not piecewise polynomial with rational joints and answers.
     """
     floats = {name: float(v) for name, v in values.items()}
     table = {s: values[s.name] for s in penalty.parameters}
@@ -208,7 +208,8 @@ def exact_minimum(penalty, prox, values, xs):
         for p in penalty.pieces(floats)
     ]
     joints = [(e.xreplace(table), v.xreplace(table)) for e, v in penalty.joints(floats)]
-    if not all(value.is_polynomial(Z) for _, _, value in pieces):
+    rational = all(e.is_rational or e.is_infinite for low, high, _ in pieces for e in (low, high))
+    if not (rational and all(value.is_polynomial(Z) for _, _, value in pieces)):
         return None
     for x in xs:
         z = prox(x)

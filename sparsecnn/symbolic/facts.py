@@ -30,15 +30,18 @@ def facts(penalty, values):
     Returns
     -------
     dict of bool
-        ``convex``, ``nonnegative`` (support), ``proper`` (``exp(-phi)`` has a finite integral,
-        judged by its tails), ``homogeneous``.
+        ``convex``, ``nonnegative`` (support), ``homogeneous``: the same in every unit of length.
     """
     return {
         "convex": _holds(_is_convex, penalty, values),
         "nonnegative": number(penalty.low, values) >= 0,
-        "proper": all(_tail_is_integrable(penalty, values, end) for end in (-1, 1)),
         "homogeneous": _holds(_is_homogeneous, penalty, values),
     }
+
+
+def is_proper(penalty, values, unit=1.0):
+    """Whether ``exp(-phi / unit^2)`` has a finite integral, judged by its tails."""
+    return all(_tail_is_integrable(penalty, values, unit, end) for end in (-1, 1))
 
 
 def is_convex(penalty, values):
@@ -47,7 +50,27 @@ def is_convex(penalty, values):
 
 
 def _holds(claim, penalty, values):
+    """Whether a claim is proved, of every term (sums keep it) or of the whole."""
+    terms = _terms(penalty)
+    if len(terms) > 1 and all(_holds_of_one(claim, term, values) for term in terms):
+        return True
+    return _holds_of_one(claim, penalty, values)
+
+
+@functools.lru_cache(maxsize=512)
+def _terms(penalty):
+    """The terms of a sum on the same support, each with the parameters it holds."""
+    found = []
+    for term in sp.Add.make_args(penalty.expression):
+        free = sp.Tuple(term, penalty.low, penalty.high).free_symbols
+        kept = tuple(p for p in penalty.parameters if p in free)
+        found.append(Penalty(term, kept, penalty.low, penalty.high))
+    return found
+
+
+def _holds_of_one(claim, penalty, values):
     """Whether a claim is proved for all parameters of this order, or for these numbers."""
+    values = {name: values[name] for name in penalty.names}
     with SYMBOLS:
         ends = tuple(sp.Tuple(p.low, p.high) for p in penalty.pieces(values))
         if _proved(claim, penalty, ends, _Values(values)):
@@ -133,16 +156,19 @@ def _is_homogeneous(penalty, values):
     return level == 0 and all(len(found) == 1 for found in factors.values())
 
 
-def _tail_is_integrable(penalty, values, end):
+def _tail_is_integrable(penalty, values, unit, end):
     """``phi`` grows faster than ``log |z|`` towards an infinite end."""
     edge = penalty.high if end > 0 else penalty.low
     if not edge.is_infinite:
         return True
     with SYMBOLS:
         piece = penalty.pieces(values)[-1 if end > 0 else 0]
-        growth = limit(simplified(Z * piece.slope), Z, edge, "-" if end > 0 else "+")
         try:
-            return bool(number(growth, values) > 1 if growth.is_finite else growth == sp.oo)
+            steepness = number(piece.at(edge, 1), values) * end
+            if steepness != 0:
+                return bool(steepness > 0)
+            growth = limit(Z * piece.slope, Z, edge, "-" if end > 0 else "+")
+            return bool(number(growth, values) > unit**2)
         except TypeError:  # no limit was found, or it is no real number
             return False
 

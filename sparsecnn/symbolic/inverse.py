@@ -67,7 +67,7 @@ def _inverse(penalty, piece, branch, unit_step, arguments):
 def roots_of(piece, parameters, unit_step):
     """Every root a closed form was found for, as functions of ``x``, ``step`` and parameters."""
     equation = Z + (1 if unit_step else STEP) * piece.slope - X
-    if sp.count_ops(equation) > MOST_OPERATIONS:
+    if sp.count_ops(equation) > MOST_OPERATIONS or _is_mixed(equation):
         return ()
     arguments = (X, *(() if unit_step else (STEP,)), *parameters)
     found = {}
@@ -82,3 +82,10 @@ def roots_of(piece, parameters, unit_step):
         except (TypeError, ValueError, NotImplementedError, SyntaxError):  # no code for it
             continue
     return tuple(functions)
+
+
+def _is_mixed(equation):
+    """Whether ``z`` stands inside a transcendental function and outside of all: no pattern fits."""
+    functions = [f for f in equation.atoms(sp.Function) if f.has(Z)]
+    holes = dict(zip(functions, sp.symbols(f"f:{len(functions)}"), strict=True))
+    return bool(functions) and sp.expand(equation.xreplace(holes)).has(Z)

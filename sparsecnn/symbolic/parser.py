@@ -110,9 +110,29 @@ def parse(text, symbols, argument="formula"):
         raise InputError(f"{argument} is a condition, {text!r}; expected a number-valued formula.")
     if expression.has(sp.zoo, sp.nan, sp.I):
         raise InputError(f"{argument} {text!r} is undefined or complex; expected a real formula.")
+    refuse_endless(expression, argument)
     if _degree(expression) > MAX_DEGREE:
         raise InputError(f"{argument} has a degree above {MAX_DEGREE}; expected a lower one.")
     return expression
+
+
+def refuse_endless(expression, argument):
+    """Refuse what turns infinitely often in a bounded interval, such as ``sin(1/z)``.
+
+    An oscillation of something that is not proved to be bounded there: a quotient, a logarithm, a
+    tangent.
+    """
+    for wave in expression.atoms(sp.sin, sp.cos, sp.tan):
+        for part in sp.preorder_traversal(wave.args[0]):
+            pole = isinstance(part, sp.tan | sp.atanh) and part.free_symbols
+            if isinstance(part, sp.log) or (isinstance(part, sp.Pow) and part.exp.is_negative):
+                pole = (part.args[0] if isinstance(part, sp.log) else part.base).is_nonzero is None
+            if pole:
+                raise InputError(
+                    f"{argument} contains {wave}, which turns infinitely often where {part} is "
+                    "unbounded; expected finitely many turns. Keep its denominator away from zero, "
+                    "such as sin(1/(1 + z**2))."
+                )
 
 
 def _tree(text, argument):

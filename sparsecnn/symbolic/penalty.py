@@ -16,7 +16,7 @@ import numpy as np
 import sympy as sp
 
 from ..validation import InputError
-from .bounded import limit, simplified
+from .bounded import limit
 from .envelope import Curve, Envelope
 from .grid import parts_of, points_of
 from .parser import names_in, parse, symbol
@@ -52,7 +52,7 @@ class Piece:
         if not end.is_infinite:
             direct = expression.subs(Z, end)
             if not direct.has(sp.nan, sp.zoo, sp.oo, -sp.oo):
-                return simplified(direct)
+                return direct
         return limit(expression, Z, end, "+" if end == self.low else "-")
 
 
@@ -148,12 +148,13 @@ class Penalty:
         low, high = number(self.low, values), number(self.high, values)
         if not low < high:
             raise InputError(f"support is [{low:g}, {high:g}]; expected low < high. Swap the ends.")
-        inside = {}
+        inside = []
         for point, kink in self.breakpoints:
             where = _real(number(point, values))
             if low < where < high and _vanishes(kink, {**values, "z": where}):
-                inside.setdefault(round(where, 12), (where, point))
-        ends = [(low, self.low), *(inside[k] for k in sorted(inside)), (high, self.high)]
+                inside.append((where, point))
+        inside.sort(key=lambda pair: pair[0])
+        ends = [(low, self.low), *_told_apart(inside), (high, self.high)]
         numbers, symbols = zip(*ends, strict=True)
         return symbols, _Sample(
             values, tuple(_between(a, b) for a, b in itertools.pairwise(numbers))
@@ -267,12 +268,21 @@ def _real(value):
     return np.nan if isinstance(value, complex) else value
 
 
+def _told_apart(places):
+    """Of sorted ``(number, formula)`` pairs one for each number, up to rounding."""
+    kept = []
+    for where, point in places:
+        if not kept or where - kept[-1][0] > 1e-12 * max(abs(where), abs(kept[-1][0])):
+            kept.append((where, point))
+    return kept
+
+
 def _between(low, high):
     if np.isfinite(low) and np.isfinite(high):
-        return 0.5 * (low + high)
+        return 0.5 * low + 0.5 * high
     if np.isfinite(low):
-        return low + 1.0
-    return high - 1.0 if np.isfinite(high) else 0.7310585
+        return low + max(1.0, abs(low))
+    return high - max(1.0, abs(high)) if np.isfinite(high) else 0.7310585
 
 
 def _support_ends(support):
@@ -304,10 +314,21 @@ def _support_end(end):
 
 # -- pieces ---------------------------------------------------------------------------------
 def _vanishes(expression, point):
+    """Whether a formula is zero at a point, up to the rounding of its largest term."""
     try:
-        return abs(number(expression, point)) <= 1e-9 * max(1.0, abs(point["z"]))
+        return abs(number(expression, point)) <= 1e-9 * _largest_term(expression, point)
     except TypeError:
         return False
+
+
+def _largest_term(expression, point):
+    """The size that the terms of a formula reach at a point before they cancel."""
+    if isinstance(expression, sp.Add | sp.Mul | sp.Max | sp.Min | sp.Abs):
+        sizes = [_largest_term(part, point) for part in expression.args]
+        return float(np.prod(sizes)) if isinstance(expression, sp.Mul) else max(sizes)
+    if isinstance(expression, sp.Pow) and expression.exp.is_number and expression.exp > 0:
+        return _largest_term(expression.base, point) ** float(expression.exp)
+    return abs(number(expression, point))
 
 
 def _breakpoints(expression):
@@ -394,8 +415,9 @@ def _holds(condition, point):
         return (all if isinstance(condition, sp.And) else any)(
             _holds(part, point) for part in condition.args
         )
-    difference = number(_resolved(condition.lhs - condition.rhs, point), point)
-    if abs(difference) <= 1e-12 * max(1.0, abs(point["z"])):
+    gap = _resolved(condition.lhs - condition.rhs, point)
+    difference = number(gap, point)
+    if abs(difference) <= 1e-12 * _largest_term(gap, point):
         difference = 0.0
     return bool(condition.func(sp.Float(difference) if difference else sp.S.Zero, 0))
 
