@@ -68,7 +68,11 @@ def __getattr__(name):
         return value
     if name in _MODULES:
         return importlib.import_module(f"{__name__}.{name}")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from .validation import did_you_mean
+
+    raise AttributeError(
+        f"module {__name__!r} has no attribute {name!r}.{did_you_mean(name, (*_HOME, *_MODULES))}"
+    )
 
 
 def __dir__():

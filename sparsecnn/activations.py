@@ -6,8 +6,9 @@ Names and default constants are those of ``torch.nn.functional``. Many are no pr
 from __future__ import annotations
 
 import math
+import re
 
-from .validation import InputError
+from .validation import InputError, did_you_mean
 
 _SELU_ALPHA, _SELU_SCALE = 1.6732632423543772, 1.0507009873554805
 #: beyond it ``exp(-|x| / 2)`` is 0, also as a subnormal number
@@ -16,18 +17,61 @@ _FAR = 2000.0
 _TANHSHRINK_SERIES = [2 * k / math.factorial(2 * k + 1) for k in range(9, 0, -1)]
 
 
-def activation_function(name):
-    """The function ``(xp, x) -> (y, dy/dx)`` of a name.
+#: what other libraries call them, without capitals and separators -> the name here
+ALIASES = {
+    "swish": "silu", "hswish": "hardswish", "hsigmoid": "hardsigmoid", "htanh": "hardtanh",
+    "linear": "identity", "logistic": "sigmoid", "expit": "sigmoid", "lrelu": "leaky_relu",
+    "softthreshold": "softshrink", "hardthreshold": "hardshrink", "jumprelu": "threshold",
+    "geluapproximate": "gelu_tanh", "gelunew": "gelu_tanh", "gelupytorchtanh": "gelu_tanh",
+    "squaredrelu": "relu_squared", "relu2": "relu_squared", "atan": "arctan", "asinh": "arcsinh",
+    "symlog": "signed_log", "kwinners": "top_k", "kwta": "top_k",
+    "rmsnormalization": "rms_norm", "layernormalization": "layer_norm",
+}  # fmt: skip
+_NAME = re.compile(r"\s*[A-Za-z][\w -]*\s*")
+
+
+def known_name(text, names):
+    """The one of ``names`` that a text spells, in any capitals and separators, or None.
+
+    Examples
+    --------
+    >>> known_name("Hard-Swish", ["relu", "hardswish"]), known_name("swish", ["silu"])
+    ('hardswish', 'silu')
+    """
+    if text in names:
+        return text
+    if not _NAME.fullmatch(text):
+        return None
+    plain = _plain(text)
+    plain = _plain(ALIASES.get(plain, plain))
+    return next((name for name in names if _plain(name) == plain), None)
+
+
+def _plain(text):
+    return re.sub(r"[^a-z0-9]", "", text.lower())
+
+
+def meant(text, names):
+    """A question to end the refusal of an unknown name with, such as ``did you mean 'silu'?``."""
+    aliases = {alias: name for alias, name in ALIASES.items() if name in names}
+    return did_you_mean(text, [*names, *aliases])
+
+
+def activation_name(name):
+    """The name under which an activation stands in ``ACTIVATIONS``.
 
     Raises
     ------
     InputError
         For an unknown name.
     """
-    try:
-        return ACTIVATIONS[name]
-    except KeyError:
-        raise InputError(f"prior is {name!r}; expected a Prior or one of {sorted(ACTIVATIONS)}.")
+    found = known_name(name, ACTIVATIONS)
+    if found is None:
+        raise InputError(
+            f"prior is {name[:80]!r}; expected a Prior or one of {sorted(ACTIVATIONS)}."
+            + meant(name, ACTIVATIONS)
+        )
+    return found
 
 
 def _step(xp, condition, x):

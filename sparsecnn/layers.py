@@ -13,7 +13,7 @@ import math
 import array_api_compat
 import numpy as np
 
-from .activations import activation_function
+from .activations import ACTIVATIONS, activation_name
 from .engine import ConvGeometry, engine_for
 from .validation import InputError, InputTypeError, as_float_array, as_pair
 
@@ -216,8 +216,8 @@ class Activation(Layer):
                 f"prior is {prior!r}; expected a prior such as Exponential(0.5), or a name such "
                 "as 'relu'."
             )
-        self.prior = prior
-        self._function = activation_function(prior) if isinstance(prior, str) else None
+        self.prior = activation_name(prior) if isinstance(prior, str) else prior
+        self._function = ACTIVATIONS[self.prior] if isinstance(prior, str) else None
 
     @property
     def params(self):

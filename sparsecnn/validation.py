@@ -6,6 +6,7 @@ module.
 
 from __future__ import annotations
 
+import difflib
 import numbers
 
 import numpy as np
@@ -25,6 +26,21 @@ class ModelFileError(ValueError):
 
 class ConvergenceWarning(UserWarning):
     """A solver stopped before its tolerance; the message carries the worst measured certificate."""
+
+
+def did_you_mean(name, choices):
+    """The nearest of ``choices`` as a question to end a message with; empty where none is near.
+
+    Examples
+    --------
+    >>> did_you_mean("Laplce", ["Laplace", "Gamma"])
+    " Did you mean 'Laplace'?"
+    >>> did_you_mean("xyz", ["Laplace", "Gamma"])
+    ''
+    """
+    spelt = {str(choice).lower(): choice for choice in reversed([*choices])}
+    near = difflib.get_close_matches(str(name)[:80].lower(), spelt, n=1)
+    return f" Did you mean {spelt[near[0]]!r}?" if near else ""
 
 
 def as_float_array(value, name, *, ndim=None, expected="a numeric array", finite=True, copy=False):

@@ -18,7 +18,7 @@ from sparsecnn.activations import ACTIVATIONS
 from sparsecnn.derivation import forward, posterior, refuting
 from sparsecnn.derivation.known import KNOWN, TORCH_MODULES
 from sparsecnn.derivation.model import Derivation, Step
-from sparsecnn.derivation.named import scalar_penalty
+from sparsecnn.derivation.named import own_settings, scalar_penalty
 from sparsecnn.derivation.one_step import one_step
 from sparsecnn.derivation.render import formula_latex, inline_mathml
 from sparsecnn.derivation.reverse import activation_values
@@ -327,6 +327,10 @@ def _fresh(text, values, support="real"):
     return prior, penalty, values, solve_prox(penalty, values)
 
 
+def _settings(prior, solution):
+    return [(solution, own_settings(prior._penalty, prior))]
+
+
 def _with_start(solution, k, **changed):
     """The solution with another threshold before branch ``k``."""
     branches = list(solution.branches)
@@ -357,6 +361,11 @@ def _wrong_dead_zone(factor):
     )
 
 
+def _wrong_flat_joint(end):
+    *_, solution = _fresh("lam*z**1.01", dict(lam=0.7), "nonnegative")
+    return forward._joints(_with_start(solution, 1, value=sp.Rational(end)))
+
+
 def _wrong_jump(**changed):
     *_, solution = _fresh("Piecewise((0, Eq(z, 0)), (k, True))", dict(k=0.4))
     start = solution.branches[1].start
@@ -380,19 +389,19 @@ def _condition(solution, found):
 
 
 def _wrong_bias(monkeypatch, text, found):
-    prior, _, values, solution = _fresh(text, dict(lam=0.7, mu=0.4), "nonnegative")
+    prior, _, _, solution = _fresh(text, dict(lam=0.7, mu=0.4), "nonnegative")
     monkeypatch.setattr(forward, "_bias", lambda penalty: found(penalty.expression, penalty))
-    steps = forward._layer_steps(prior, [(solution, [(0, values)])], "orthonormal")
+    steps = forward._layer_steps(prior, _settings(prior, solution), "orthonormal")
     return next(iter(steps))
 
 
 def _wrong_layer(monkeypatch, name, wrong):
-    prior, _, values, solution = _fresh("lam*abs(z)", dict(lam=0.7))
+    prior, _, _, solution = _fresh("lam*abs(z)", dict(lam=0.7))
     right = getattr(type(prior), name)
     monkeypatch.setattr(
         type(prior), name, lambda self, xp, v, *rest: wrong(right, self, xp, v, *rest)
     )
-    return list(forward._layer_steps(prior, [(solution, [(0, values)])], "orthonormal"))[1]
+    return list(forward._layer_steps(prior, _settings(prior, solution), "orthonormal"))[1]
 
 
 LAPLACE, L0 = ("lam*abs(z)", dict(lam=0.7)), ("Piecewise((0, Eq(z, 0)), (k, True))", dict(k=0.4))
@@ -402,6 +411,8 @@ FAULTS = {
     "a dead zone five times too wide": lambda m: _wrong_dead_zone(5),
     "a dead zone a hundredth too wide": lambda m: _wrong_dead_zone(sp.Rational(101, 100)),
     "a dead zone a hundredth too narrow": lambda m: _wrong_dead_zone(sp.Rational(99, 100)),
+    "a flat joint said to reach a millionth too far": lambda m: _wrong_flat_joint("1e-6"),
+    "a flat joint said to end a millionth too soon": lambda m: _wrong_flat_joint("-1e-6"),
     "a threshold seven times too far": lambda m: _wrong_jump(value=lambda v: 7 * v),
     "a threshold a thousandth too near": lambda m: _wrong_jump(value=lambda v: v * 999 / 1000),
     "an equation whose root is elsewhere": lambda m: _wrong_jump(equation=lambda e: e + 1),
@@ -441,7 +452,7 @@ def test_a_fault_planted_into_a_step_is_refuted_with_a_counterexample(fault, mon
 
 
 def test_a_layer_with_a_wrong_slope_is_refuted(monkeypatch):
-    prior, _, values, solution = _fresh("lam*abs(z)", dict(lam=0.7))
+    prior, _, _, solution = _fresh("lam*abs(z)", dict(lam=0.7))
     right = refuting.Activation.forward
 
     def forward_with_wrong_slope(self, x):
@@ -449,7 +460,7 @@ def test_a_layer_with_a_wrong_slope_is_refuted(monkeypatch):
         return y, lambda dy: (pullback(dy)[0] * np.where(x[:, :1] > 4.5, 1.01, 1.0), {})
 
     monkeypatch.setattr(refuting.Activation, "forward", forward_with_wrong_slope)
-    found = list(forward._layer_steps(prior, [(solution, [(0, values)])], "orthonormal"))[1]
+    found = list(forward._layer_steps(prior, _settings(prior, solution), "orthonormal"))[1]
     assert [e.verdict for e in found.verify()] == [REFUTED]
 
 
@@ -460,6 +471,41 @@ def test_a_chain_whose_numbers_are_large_or_whose_parameter_is_at_its_boundary_i
     ):
         verification = derivation.verify()
         assert verification.passed, verification.summary()
+
+
+#: derivations whose differences are far below the objectives they are differences of
+DELICATE = {
+    "z to the 3/2": lambda: sc.derive("lam*z**1.5", support="nonnegative"),
+    "z to the 1.01": lambda: sc.derive("lam*z**1.01", support="nonnegative"),
+    "relu squared": lambda: sc.derive(sc.explain("relu_squared")),
+    "tiny parameters": lambda: sc.derive("log_sum", lam=1e-6, eps=1e-3),
+    "huge parameters": lambda: sc.derive(sc.SCAD(1e9, 3.7), dictionary="orthogonal"),
+    "atoms of many scales": lambda: sc.derive(sc.Laplace([1e-9, 1.0, 1e9])),
+    "a maximum at zero": lambda: sc.derive("lam*cos(3*z)", support=(-2, 2)),
+}
+
+
+@pytest.mark.parametrize("name", DELICATE)
+def test_a_right_derivation_is_confirmed_where_differences_are_small(name):
+    verification = DELICATE[name]().verify()
+    assert verification.passed, verification.summary()
+
+
+def test_powers_above_one_have_no_joint_and_are_confirmed(scale):
+    for p in scale((1.01, 1.5, 4), (1.001, 1.01, 1.2, 4 / 3, 1.5, 1.9, 2, 2.5, 3, 4, 6)):
+        derivation = sc.derive(sc.Lp(0.8, p))
+        text = str(derivation)
+        assert "joint" not in text and "0**" not in text and "0^{" not in text
+        verification = derivation.verify()
+        assert verification.passed, verification.summary()
+
+
+def test_the_regime_of_tiny_parameters_is_shown_as_given():
+    step = next(s for s in sc.derive("log_sum", lam=1e-6, eps=1e-3).steps if s.prior is not None)
+    assert step.assumptions == (
+        "the regime of $\\lambda = 1e-06$, $\\epsilon = 0.001$; numbers are tried in units of "
+        "0.0009766",
+    )
 
 
 def test_atoms_of_two_regimes_are_derived_apart():

@@ -23,6 +23,7 @@ from sklearn.utils.estimator_checks import estimator_checks_generator, parametri
 from tolerances import ROUNDING, SINGLE
 
 import sparsecnn as sc
+from sparsecnn.learning import _most_energetic_window
 
 #: small settings, so that hundreds of checks fit in seconds; the atoms are enough for their blobs
 CHECKED = [
@@ -469,6 +470,26 @@ def test_extreme_units_change_nothing(scale, few):
 def test_one_class_is_refused_before_any_learning(few):
     with pytest.raises(sc.InputError, match="one class"):
         sc.SparseCNNClassifier().fit(few[0], np.zeros(len(few[0])))
+
+
+@pytest.mark.parametrize("scale", [2.0**-18, 1.0])
+def test_an_atom_that_is_never_used_is_reborn_from_what_is_explained_worst(scale):
+    axis, other, alone = np.eye(3)
+    x = np.linspace(1, 2, 40)[:, None] * axis
+    x = scale * np.vstack([x, 5 * alone])
+    start = sc.Dictionary(np.stack([axis, -other]))  # codes are not negative
+    record = sc.learn_dictionary(x, start, sc.Exponential(0.1 * scale), n_epochs=2, random_state=0)
+    assert record.n_replaced == 1
+    np.testing.assert_allclose(np.abs(record.dictionary.atoms @ alone).max(), 1, atol=1e-6)
+    np.testing.assert_allclose(np.abs(record.dictionary.atoms @ axis).max(), 1, atol=1e-6)
+
+
+def test_a_filter_is_reborn_from_the_window_with_the_largest_residual():
+    signal = np.random.default_rng(0).standard_normal((1, 6, 7))
+    residual = np.zeros((1, 6, 7))
+    residual[:, 3:5, 1:4] = 1.0
+    window = _most_energetic_window(signal, residual, (2, 3))
+    np.testing.assert_array_equal(window, signal[:, 3:5, 1:4])
 
 
 @pytest.mark.parametrize("learner", learners(), ids=by_name)

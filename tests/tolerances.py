@@ -87,3 +87,6 @@ ACTIVATION_ULPS = 8
 
 #: torch's hardsigmoid has the slope float32(1/6), and 1 - tanh(6)^2 cancels there
 TORCH_KINK = 1e-7
+
+#: Cardano's cosines, Lambert's W and square roots of differences, beside Newton's root
+CLOSED_FORM = 1e-7

@@ -5,7 +5,6 @@ Commands import what they need when they run, so that ``--help`` costs nothing.
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import os
 import sys
@@ -16,6 +15,7 @@ from .arguments import (
     EXIT_INTERRUPTED,
     EXIT_OK,
     EXIT_USAGE,
+    Parser,
 )
 from .compare import add_compare
 from .derive import add_derive, add_explain, with_formulas
@@ -71,14 +71,14 @@ def _warnings_as_lines(command):
 def _parser():
     from .. import __version__
 
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="sparsecnn",
         description="Sparse-coding models and the neural networks they imply.",
         epilog="sparsecnn COMMAND --help says more about a command.",
     )
     parser.add_argument("--version", action="version", version=f"sparsecnn {__version__}")
     parser.set_defaults(run=None)
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    commands = parser.commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     add_compare(commands)
     add_derive(commands)
     add_explain(commands)

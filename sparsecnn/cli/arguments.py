@@ -3,12 +3,43 @@
 from __future__ import annotations
 
 import argparse
+import re
 
 EXIT_OK, EXIT_INPUT, EXIT_USAGE, EXIT_NOT_CONVERGED, EXIT_INTERRUPTED = 0, 1, 2, 3, 130
 
 
 #: endings of a picture's file
 PICTURES = (".png", ".svg", ".pdf")
+
+
+class Parser(argparse.ArgumentParser):
+    """An ``ArgumentParser`` that says which command, choice or option may have been meant."""
+
+    def __init__(self, *args, **kwargs):
+        self.options = set()
+        super().__init__(*args, **kwargs)
+        self.commands = None
+
+    def add_argument(self, *names, **kwargs):
+        self.options.update(name for name in names if name.startswith("--"))
+        return super().add_argument(*names, **kwargs)
+
+    def error(self, message):
+        """Print the usage and the message with its nearest choice, and exit."""
+        meant = self._meant(message)
+        super().error(f"{message}.{meant}" if meant else message)
+
+    def _meant(self, message):
+        from ..validation import did_you_mean
+
+        choice = re.search(r"invalid choice: '(.*?)' \(choose from (.*)\)", message)
+        if choice:
+            return did_you_mean(choice[1], re.findall(r"'([^']*)'", choice[2]))
+        option = re.search(r"unrecognized arguments:.*?(--[\w-]+)", message)
+        if not option:
+            return ""
+        parsers = self.commands.choices.values() if self.commands else ()
+        return did_you_mean(option[1], self.options.union(*(p.options for p in parsers)))
 
 
 def add_common(parser, out, writes="page to write"):

@@ -76,11 +76,7 @@ def add_compare(commands):
         ),
         ("--lam", {"type": rate, "metavar": "X"}, "sparsity weight (default: from the pixels)"),
         ("--epochs", {**count, "default": 8}, "passes over the images while learning (default 8)"),
-        (
-            "--learn",
-            {**many, "default": 4000},
-            "images the filters are learned on, at most (4000)",
-        ),
+        ("--learn", {**many, "default": 4000}, "images the filters learn from, at most (4000)"),
         ("--train", many, "images the readouts are trained on, at most (default: all)"),
         ("--test", {**count, "type": at_least(2)}, "held-out images, at most (default: all)"),
         ("--limit", many, "images in every stage, at most (default: as the other options say)"),
@@ -101,11 +97,7 @@ def _run_compare(arguments):
         data = _data(arguments)
         plan = _plan(data, arguments)
         hierarchy = _learned_hierarchy(data, plan, arguments, progress)
-        test, labels = data.test[: arguments.test], data.test_labels
-        readout = None
-        if labels is not None:
-            labels = labels[: arguments.test]
-            readout = data.train[: arguments.train], data.train_labels[: arguments.train]
+        test, labels, readout = _held_out(data, arguments)
         result = comparison.compare(
             hierarchy,
             x=test,
@@ -156,6 +148,15 @@ def _data(arguments):
         labels=arguments.labels,
         image_shape=arguments.image_shape,
     )
+
+
+def _held_out(data, arguments):
+    """The images to compare on, their labels, and what the readouts are trained on."""
+    test, labels, readout = data.test[: arguments.test], data.test_labels, None
+    if labels is not None:
+        labels = labels[: arguments.test]
+        readout = data.train[: arguments.train], data.train_labels[: arguments.train]
+    return test, labels, readout
 
 
 def _refuse_blank(result):
@@ -241,7 +242,10 @@ def _prior_name(text):
 
     known = [*_PRIORS, *(row[0] for row in SCALAR)]
     if text not in known:
-        raise argparse.ArgumentTypeError(f"invalid choice: {text!r} (of {', '.join(known)})")
+        from ..validation import did_you_mean
+
+        choices = f"invalid choice: {text!r} (of {', '.join(known)})."
+        raise argparse.ArgumentTypeError(choices + did_you_mean(text, known))
     return text
 
 

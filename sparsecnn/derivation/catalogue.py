@@ -124,7 +124,7 @@ def _penalty_text(row):
 def _prox_text(row):
     if row.section != "forward":
         return row.activation
-    return _cases_text(render.cases_of(_solution(own_derivation(row))))
+    return _cases_text(case[:2] for case in _solution(own_derivation(row)).cases)
 
 
 def _network_text(row):
@@ -133,7 +133,7 @@ def _network_text(row):
 
 def _cases_text(cases):
     """Pairs (value, condition) in words; the last condition is "else"."""
-    words = []
+    words, cases = [], list(cases)
     for value, condition in cases:
         if isinstance(value, sp.Eq):
             sign = "`sign(x)` times " if value.rhs.has(sp.Abs) else ""

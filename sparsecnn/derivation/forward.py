@@ -12,18 +12,19 @@ import reprlib
 import numpy as np
 import sympy as sp
 
+from ..activations import known_name
 from ..layers import Activation
 from ..symbolic.curvature import curvature
 from ..symbolic.deadline import within
 from ..symbolic.evidence import trials
-from ..symbolic.penalty import Z, number
-from ..symbolic.prox import Threshold, X, same_regime, solve_prox
+from ..symbolic.penalty import Z
+from ..symbolic.prox import X, same_regime, solve_prox
 from ..symbolic.verify import verify_prox
 from ..validation import InputError, as_number
 from .inverse import ActivationPrior
 from .mean import mean_derivation
 from .model import Derivation, Step
-from .named import as_prior, label, scalar_penalty, settings_of, uniform_prior
+from .named import as_prior, label, own_settings, scalar_penalty, settings_of, uniform_prior
 from .one_step import one_step
 from .parametric import parametric_derivation
 from .refuting import (
@@ -60,7 +61,7 @@ def derive(
     estimator : {"map", "mean"}
         The most probable code (a prox), or the posterior mean (of orthonormal atoms).
     time_limit : float or None
-        Seconds after which the derivation stops with an error; all checks of ``verify`` together
+        Seconds of computing after which it stops with an error; all checks of ``verify`` together
         have as many, and what is left open then is UNDECIDED. None sets no limit.
     **parameters : float
         Values for the names in a formula (default 1, or the nearest admissible).
@@ -92,8 +93,12 @@ def derive(
         raise InputError(f"dictionary is {dictionary!r}; expected one of {DICTIONARIES}.")
     _refuse_vectors(prior)
     noise = as_number(noise, "noise", positive=True)
-    with within(time_limit, f"deriving {reprlib.repr(prior)}", _WAY_OUT):
-        found = _derived(as_prior(prior, parameters), dictionary, noise, estimator)
+    found = within(
+        time_limit,
+        lambda: _derived(as_prior(prior, parameters), dictionary, noise, estimator),
+        f"deriving {reprlib.repr(prior)}",
+        _WAY_OUT,
+    )
     return dataclasses.replace(found, time_limit=time_limit)
 
 
@@ -120,11 +125,11 @@ def _derived(prior, dictionary, noise, estimator):
         return mean_derivation(prior, penalty, settings_of(prior), noise, bayes)
     if estimator != "map":
         raise InputError(f"estimator is {estimator!r}; expected 'map' or 'mean'.")
-    regimes = _regimes(penalty, settings_of(prior))
+    regimes = _regimes(penalty, own_settings(penalty, prior))
     steps = [_bayes(prior, penalty, values, noise), *separation(dictionary, prior)]
     for solution, settings in regimes:
         which = _atoms(settings) if len(regimes) > 1 else ""
-        for step in _scalar_steps(prior, solution):
+        for step in _scalar_steps(prior, solution, settings[0]):
             steps.append(dataclasses.replace(step, claim=which + step.claim))
     solution = regimes[0][0]
     steps += _layer_steps(prior, regimes, dictionary)
@@ -138,8 +143,10 @@ def _derived(prior, dictionary, noise, estimator):
 
 
 def _refuse_vectors(prior):
-    row = next((r for r in VECTOR_ROWS if r[0] == prior), None) if isinstance(prior, str) else None
-    if row is not None:
+    rows = {row[0]: row for row in VECTOR_ROWS}
+    name = known_name(prior, rows) if isinstance(prior, str) else None
+    if name is not None:
+        row = rows[name]
         raise InputError(
             f"{prior!r} ({row[1]}) is a prior of several coefficients at once, and derive "
             "takes priors of one. Use sc.atlas(), whose row of this name states the prox and "
@@ -148,34 +155,23 @@ def _refuse_vectors(prior):
 
 
 def _regimes(penalty, settings):
-    """``(solution, [(atom, values), ...])`` for every row of branches that some atom has."""
+    """``(solution, [setting, ...])`` for every row of branches that some atom has."""
     found = []
-    for atom, values in enumerate(settings):
+    for setting in settings:
         for solution, members in found:
-            if any(values == known for _, known in members) or same_regime(
-                solution.half, solution.samples[0], values
+            if any(setting.values == known.values for known in members) or same_regime(
+                solution.half, solution.samples[0], setting.values
             ):
-                members.append((atom, values))
+                members.append(setting)
                 break
         else:
-            found.append((_visited(solve_prox(penalty, values)), [(atom, values)]))
+            found.append((solve_prox(penalty, setting.values), [setting]))
     return found
 
 
 def _atoms(settings):
-    listed = ", ".join(str(atom) for atom, _ in settings[:8])
+    listed = ", ".join(str(setting.atom) for setting in settings[:8])
     return f"Atoms {listed}{', ...' if len(settings) > 8 else ''} (counted from 0): "
-
-
-def _visited(solution):
-    """Without the joint of an odd prox that only negative sizes would be sent to."""
-    branches = solution.branches
-    if solution.is_even and len(branches) > 1 and branches[1].start.is_closed:
-        start = branches[1].start.value
-        if all(number(start, values) < 0 for values in solution.samples):
-            first = dataclasses.replace(branches[1], start=Threshold(-sp.oo, "ends"))
-            branches = (first, *branches[2:])
-    return dataclasses.replace(solution, branches=branches)
 
 
 def latex(expression):
@@ -222,7 +218,7 @@ def domain(penalty):
     return low + high
 
 
-def _scalar_steps(prior, solution):
+def _scalar_steps(prior, solution, setting):
     yield _stationarity(solution)
     joints = [b for b in solution.branches if b.piece is None]
     if joints:
@@ -239,7 +235,7 @@ def _scalar_steps(prior, solution):
         f"The prox, {closed}, is the row of branches below.{odd}",
         "each branch inverts $x = z + \\varphi'(z)$; the root is the one that passes its probes; "
         + "; ".join(dict.fromkeys(b.method for b in solution.branches)),
-        _regime(solution),
+        _regime(setting),
         lambda: verify_prox(solution, tolerance=1e-10 * _size(solution)),
         solution,
         prior,
@@ -253,10 +249,11 @@ def _size(solution):
     return max(1.0, float(np.abs(least).max()))
 
 
-def _regime(solution):
-    values = solution.samples[0].items()
+def _regime(setting):
+    values = setting.given.items()
     shown = ", ".join(f"${latex(sp.Symbol(name))} = {value:g}$" for name, value in values)
-    return (f"the regime of {shown}",) if shown else ()
+    unit = f"; numbers are tried in units of {setting.length:.4g}" * (setting.length != 1)
+    return (f"the regime of {shown}{unit}",) if shown else ()
 
 
 def _stationarity(solution):
@@ -363,7 +360,7 @@ def _layer_steps(prior, regimes, dictionary):
             "layer up to scale.",
             "divide the scalar problem by $c^2$.",
             ("orthogonal atoms; $c = c_i$ may differ from atom to atom",),
-            lambda: _check_scaled_atoms(prior, solution),
+            lambda: _check_scaled_atoms(prior, regimes[0][1][0]),
         )
     if dictionary in ("tight_frame", "general", "convolutional"):
         yield from one_step(uniform_prior(prior), dictionary)
@@ -390,16 +387,16 @@ def _bias(penalty):
     return rate, penalty.expression if rate == 0 else sp.expand(expanded - rate * Z)
 
 
-def _check_scaled_atoms(prior, solution):
-    one, values = uniform_prior(prior), solution.samples[0]
+def _check_scaled_atoms(prior, setting):
+    one, (penalty, _) = uniform_prior(prior), scalar_penalty(prior)
 
     def trial(rng):
         c = rng.uniform(1.0, 2.0)
         d = atoms_of("orthogonal", rng, gain=c)
         x = rng.standard_normal((1, 6)) * 2
         b = d.analyze(x)[0] / c**2
-        z = one.prox(b[None], 1 / c**2)[0]
-        best = solution.penalty.envelope(values, 1 / c**2).prox(b)[0]
+        z = one.prox(b[None] * setting.length, 1 / c**2)[0] / setting.length
+        best = penalty.envelope(setting.values, 1 / c**2).prox(b)[0]
         return float(np.abs(z - best).max()), {"c": c, "b": b[0], "z": z[0]}
 
     return trials(trial, 20, tolerance=1e-9, what="the layer is the scaled prox")

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 import reprlib
+from typing import NamedTuple
 
 import numpy as np
 
 from .. import priors
+from ..activations import known_name
 from ..priors import Prior, SymbolicPrior
-from ..priors.symbolic import RESERVED, check_names
+from ..priors.symbolic import RESERVED, check_names, own_unit
 from ..symbolic.penalty import Penalty
-from ..validation import InputError, InputTypeError
+from ..validation import InputError, InputTypeError, did_you_mean
 from .callables import refuse_class
 from .rows import SCALAR
+
+#: a unit of length from here to its inverse is near enough to 1 to keep the numbers as given
+_NEAR = 0.02
 
 
 def prior_of_row(row, **changed):
@@ -31,9 +36,10 @@ def as_prior(prior, parameters=None):
     parameters = dict(parameters or {})
     support = parameters.pop("support", "real")
     if isinstance(prior, str):
-        row = next((r for r in SCALAR if r[0] == prior), None)
-        if row is not None:
-            return prior_of_row(row, **parameters)
+        rows = {row[0]: row for row in SCALAR}
+        name = known_name(prior, rows)
+        if name is not None:
+            return prior_of_row(rows[name], **parameters)
         return _prior_of_formula(prior, support, parameters)
     if parameters:
         raise InputError(f"got {sorted(parameters)} besides a prior; expected them with a formula.")
@@ -60,6 +66,7 @@ def _prior_of_formula(formula, support, parameters):
         raise InputError(
             f"prior is {reprlib.repr(formula)}; expected a penalty in z such as 'lam*abs(z)', or "
             f"one of {', '.join(row[0] for row in SCALAR)}."
+            + did_you_mean(formula.strip(), [row[0] for row in SCALAR])
         )
     support = tuple(support) if isinstance(support, list) else support
     missing = [n for n in check_names(formula, support, _RESERVED) if n not in parameters]
@@ -104,6 +111,29 @@ def settings_of(prior):
     n = max([np.shape(v)[0] for v in prior.parameters.values() if np.ndim(v)], default=1)
     columns = {k: np.broadcast_to(v, n).tolist() for k, v in prior.parameters.items()}
     return [{k: float(v[atom]) for k, v in columns.items()} for atom in range(n)]
+
+
+class Setting(NamedTuple):
+    """The parameters of one atom, as given and as they are tried.
+
+    ``values`` are ``given`` in units of ``length``, so that the numbers are of order one; a prox
+    is the same in any unit.
+    """
+
+    atom: int
+    given: dict
+    values: dict
+    length: float
+
+
+def own_settings(penalty, prior):
+    """A ``Setting`` for every atom of a scalar prior; in another unit where the scale is far."""
+    found = []
+    for atom, given in enumerate(settings_of(prior)):
+        own = own_unit(penalty, tuple(given.values()))
+        far = not _NEAR < own.length < 1 / _NEAR
+        found.append(Setting(atom, given, *((own.named, own.length) if far else (given, 1.0))))
+    return found
 
 
 def uniform_prior(prior):

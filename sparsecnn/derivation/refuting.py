@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import dataclasses
 
+import mpmath
 import numpy as np
 import sympy as sp
 from scipy.stats import norm
 
 from ..layers import Activation
 from ..symbolic.evidence import CONFIRMED, PROVED, REFUTED, UNDECIDED, Evidence, identity
-from ..symbolic.penalty import Z, _resolved, number
+from ..symbolic.penalty import SYMBOLS, Z, _resolved, number
 from ..symbolic.solve import probe_points
 from ..validation import InputError
 from .named import settings_of, uniform_prior
@@ -214,8 +215,8 @@ def _within(a, b, even):
     """Inputs of a claimed interval that end just inside it."""
     low, high = (0.0 if even else min(b, 6.0) - 12.0) if np.isinf(a) else a, b
     high = low + 12.0 if np.isinf(high) else high
-    margin = 1e-4 * max(abs(low), abs(high), 1e-9)
-    return low + min(margin, 0.2 * (high - low)), high - min(margin, 0.2 * (high - low))
+    margins = (min(1e-4 * max(abs(end), 1e-9), 0.2 * (high - low)) for end in (low, high))
+    return low + next(margins), high - next(margins)
 
 
 def _at_joint(solution, values, z, low, high):
@@ -227,8 +228,8 @@ def _joint_fault(solution, values, z, a, b):
     if a > b:
         return {"from": a, "to": b, **values}
     for x in _within(a, b, solution.is_even):
-        over = _at_joint(solution, values, z, x, x)
-        if over > 1e-10:
+        if beaten(solution.penalty, values, z, x, 2**12):
+            over = _at_joint(solution, values, z, x, x)
             return {"x": x, "claimed z": z, **values, "excess": over}
     for x, outwards in ((a, -1), (b, 1)):
         if np.isinf(x) or (solution.is_even and x + 1e-9 <= 0):
@@ -236,9 +237,64 @@ def _joint_fault(solution, values, z, a, b):
         outside = x + outwards * 1e-3 * max(abs(x), abs(z), 1e-3)
         if solution.is_even and outside < 0:
             continue
-        if not _at_joint(solution, values, z, outside, outside) > 1e-14:
+        if not beaten(solution.penalty, values, z, outside):
             return {"x": outside, "z": z, **values, "still best by": 0.0}
     return None
+
+
+def beaten(penalty, values, joint, x, halvings=2**16):
+    """Whether some code has a smaller objective at ``x`` than a joint has, however little smaller.
+
+    Tried are the best code in double precision and codes ``2^-1, 2^-2, 2^-4, ...`` from the joint
+    (``z**1.01`` is better only below ``z = x**100``), each with as many digits as it needs.
+    """
+    near = [(s * mpmath.mpf(2) ** -far, far) for far in _doublings(halvings) for s in (-1, 1)]
+    (best,) = minimise(penalty, values, np.array([x]))[1]
+    with SYMBOLS:
+        change = _change_from(penalty, values, joint, x)
+        return any(change(h, 30 + int(0.7 * far)) for h, far in [(best - joint, 40), *near])
+
+
+def _doublings(most):
+    return [2**k for k in range(int(most).bit_length())]
+
+
+def _in_mpmath(value, symbols):
+    return sp.lambdify((Z, *symbols), value, "mpmath")
+
+
+def _change_from(penalty, values, joint, x):
+    """``(h, digits) -> whether the objective is smaller at joint + h``, from the joint's own."""
+    symbols = penalty.parameters
+    arguments = [mpmath.mpf(values[s.name]) for s in symbols]
+    room = 1e-9 * max(1.0, abs(joint))  # told apart from the joint in double precision
+    ends = [
+        (number(e, values), *(sp.lambdify(symbols, part, "mpmath") for part in (e, phi)))
+        for e, phi in penalty.joints(values)
+    ]
+    _, *exact = min(ends, key=lambda end: abs(end[0] - joint))
+    pieces = [
+        (*(number(e, values) for e in (p.low, p.high)), _in_mpmath(p.value, symbols))
+        for p in penalty.pieces(values)
+    ]  # fmt: skip
+
+    def change(h, digits):
+        place = joint + max(float(abs(h)), room) * float(mpmath.sign(h))
+        other = [pair for at, *pair in ends if abs(at - place) < room < abs(h)]
+        inside = [f for low, high, f in pieces if low < place < high]
+        if not other and not inside:
+            return False
+        with mpmath.workdps(digits):
+            z0, phi0, step = (mpmath.mpf(v) for v in (*(f(*arguments) for f in exact), h))
+            if other:
+                z, phi = (mpmath.mpf(f(*arguments)) for f in other[0])
+                step, rise = z - z0, phi - phi0
+            else:
+                rise = inside[0](z0 + step, *arguments) - phi0
+            tilt = step * (z0 + step / 2 - x)
+            return bool(rise + tilt < -(abs(rise) + abs(tilt)) / 10**15)
+
+    return change
 
 
 def check_jumps(solution):
@@ -418,16 +474,19 @@ def check_bias(solution, bias, rest):
 def check_layer(prior, solutions):
     """Layer outputs of every atom against brute force, slopes against central differences.
 
-    ``solutions`` lists ``(solution, settings)``, settings being ``(atom, values)``.
+    ``solutions`` lists ``(solution, settings)``; each atom is looked at in its own unit.
     """
     layer, n = Activation(prior), len(settings_of(prior))
     grid = np.linspace(-5, 5, 41) + 0.0137
+    lengths = np.ones(n)
+    for setting in (s for _, settings in solutions for s in settings):
+        lengths[setting.atom] = setting.length
     x = np.repeat(grid[:, None], n, axis=1)
-    y, pullback = layer.forward(x)
-    slopes = pullback(np.ones_like(y))[0]
+    y, pullback = layer.forward(x * lengths)
+    y, slopes = y / lengths, pullback(np.ones_like(y))[0]
     worst, where, left_out = 0.0, None, set()
     for solution, settings in solutions:
-        for atom, values in settings:
+        for atom, _, values, _ in settings:
             over = excess(solution.penalty, values, grid, y[:, atom])
             off = np.abs(y[:, atom] - solution.numeric(grid, values))
             error = np.maximum(over * 1e3, off / np.maximum(1.0, np.abs(y[:, atom])))
@@ -438,7 +497,7 @@ def check_layer(prior, solutions):
             kinks = _thresholds(solution, values)
             near = (np.abs(grid[:, None] - kinks) < 2e-3).any(axis=1)
             left_out |= {float(v) for v in grid[near]}
-            fault = _slope_fault(layer, x, slopes, atom, ~near)
+            fault = _slope_fault(lambda x: layer(x * lengths) / lengths, x, slopes, atom, ~near)
             where = where or fault
     shown = ", ".join(f"{v:.4g}" for v in sorted(left_out)) or "none"
     detail = (

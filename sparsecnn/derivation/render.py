@@ -7,7 +7,6 @@ What stands in a sentence between dollar signs is ``notation``'s; what is drawn,
 from __future__ import annotations
 
 import html
-import itertools
 import pathlib
 import re
 import textwrap
@@ -39,35 +38,20 @@ def in_greek(expression):
     )  # fmt: skip
 
 
-def cases_of(solution):
-    """The rows ``(value, condition)`` of a derived prox, as SymPy objects and LaTeX conditions."""
-    x = sp.Symbol("x", real=True)
-    size = sp.Abs(x) if solution.is_even else x
-    rows = []
-    for branch, following in itertools.pairwise((*solution.branches, None)):
-        if branch.value is None:
-            value = sp.Eq(branch.equation.subs(x, size) + size, size, evaluate=False)
-        else:
-            is_odd = sp.expand(branch.value + branch.value.xreplace({x: -x})) == 0
-            value = branch.value
-            if solution.is_even and not is_odd:
-                value = sp.sign(x) * value.subs(x, size)
-        condition = None if following is None else sp.Le(size, following.start.value)
-        rows.append((value, condition))
-    return rows
-
-
 def formula_latex(formula):
     """LaTeX of a step's formula: an expression, a list of them, or a derived prox."""
     if isinstance(formula, list | tuple):
         return ",\\quad ".join(_latex(f) for f in formula)
     if not isinstance(formula, ScalarProx):
         return _latex(formula)
-    cases = cases_of(formula)
     rows = [
-        f"{_root_latex(cases, k)}{_latex(value)} & "
-        + ("\\text{otherwise}" if condition is None else f"\\text{{if }} {_latex(condition)}")
-        for k, (value, condition) in enumerate(cases)
+        f"{_root_latex(case)}{_latex(case.value)} & "
+        + (
+            "\\text{otherwise}"
+            if case.condition is None
+            else f"\\text{{if }} {_latex(case.condition)}"
+        )
+        for case in formula.cases
     ]
     if len(rows) == 1:
         return "\\operatorname{prox}_\\varphi(x) = " + rows[0].split(" & ")[0]
@@ -75,22 +59,13 @@ def formula_latex(formula):
     return f"\\operatorname{{prox}}_\\varphi(x) = \\begin{{cases}} {body} \\end{{cases}}"
 
 
-def _root_latex(cases, k):
+def _root_latex(case):
     """What stands before the equation of an implicit branch: which of its roots is meant."""
-    value = cases[k][0]
-    if not isinstance(value, sp.Eq):
+    if not isinstance(case.value, sp.Eq):
         return ""
-    sign = "\\operatorname{sign}(x)\\," if value.rhs.has(sp.Abs) else ""
-    which = _which_root(cases, k)
-    which = f"\\text{{{which}}}\\ " if which else ""
+    sign = "\\operatorname{sign}(x)\\," if case.value.rhs.has(sp.Abs) else ""
+    which = f"\\text{{{case.root}}}\\ " if case.root else ""
     return f"{sign}z,\\ z\\ \\text{{the}}\\ {which}\\text{{root}}\\ \\text{{of}}\\ "
-
-
-def _which_root(cases, k):
-    """Beyond a dead zone or a jump the greatest; below a jump on the same curve the least."""
-    if k and k + 1 == len(cases):
-        return "greatest"
-    return "least" if any(value == cases[k][0] for value, _ in cases[k + 1 :]) else ""
 
 
 def _latex(expression):
@@ -103,12 +78,12 @@ def formula_text(formula):
         return "\n\n".join(formula_text(f) for f in formula)
     if not isinstance(formula, ScalarProx):
         return sp.pretty(_folded(in_greek(formula)), use_unicode=True, num_columns=_COLUMNS)
-    left, cases = sp.Function("prox")(sp.Symbol("x", real=True)), cases_of(formula)
-    rows, where, n_roots = [], {}, sum(isinstance(v, sp.Eq) for v, _ in cases)
-    for k, (value, condition) in enumerate(cases):
+    left, cases = sp.Function("prox")(sp.Symbol("x", real=True)), formula.cases
+    rows, where, n_roots = [], {}, sum(isinstance(case.value, sp.Eq) for case in cases)
+    for k, (value, condition, root) in enumerate(cases):
         if isinstance(value, sp.Eq):
             z = sp.Symbol("z" if n_roots == 1 else f"z_{k + 1}")
-            where.setdefault(value, []).append((sp.pretty(z), _which_root(cases, k)))
+            where.setdefault(value, []).append((sp.pretty(z), root))
             value = sp.sign(left.args[0]) * z if value.rhs.has(sp.Abs) else z
         rows.append((value, True if condition is None else condition))
     value = rows[0][0] if len(rows) == 1 else sp.Piecewise(*rows, evaluate=False)
@@ -125,11 +100,11 @@ def formula_mathml(formula):
         return _math("<mo>,</mo><mspace width='1em'/>".join(_mathml(f) for f in formula))
     if not isinstance(formula, ScalarProx):
         return _math(_mathml(formula))
-    cases = cases_of(formula)
-    values = [mathml(_root_latex(cases, k)) + _mathml(v) for k, (v, _) in enumerate(cases)]
+    cases = formula.cases
+    values = [mathml(_root_latex(case)) + _mathml(case.value) for case in cases]
     rows = "".join(
         f"<mtr><mtd>{value}</mtd><mtd>{_condition_mathml(condition)}</mtd></mtr>"
-        for value, (_, condition) in zip(values, cases, strict=True)
+        for value, (_, condition, _) in zip(values, cases, strict=True)
     )
     shown = values[0] if len(cases) == 1 else _cases(rows)
     return _math(mathml("\\mathrm{prox}_\\varphi(x) =") + shown)

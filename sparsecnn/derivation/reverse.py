@@ -14,7 +14,7 @@ import reprlib
 import numpy as np
 import sympy as sp
 
-from ..activations import ACTIVATIONS
+from ..activations import ACTIVATIONS, known_name, meant
 from ..layers import Activation
 from ..symbolic.cancellation import steady
 from ..symbolic.deadline import within
@@ -48,7 +48,7 @@ def explain(activation, *, dim=None, time_limit=20.0):
     dim : int, optional
         For a callable that maps vectors (last axis): their length.
     time_limit : float or None
-        Seconds after which the search stops with an error; None sets no limit.
+        Seconds of computing after which it stops with an error; None sets no limit.
 
     Returns
     -------
@@ -68,8 +68,8 @@ def explain(activation, *, dim=None, time_limit=20.0):
     (False, True)
     """
     refuse_class(activation, "activation")
-    with within(time_limit, f"explaining {reprlib.repr(activation)}", _WAY_OUT):
-        return _explained(activation, dim)
+    what = f"explaining {reprlib.repr(activation)}"
+    return within(time_limit, lambda: _explained(activation, dim), what, _WAY_OUT)
 
 
 _WAY_OUT = (
@@ -136,15 +136,16 @@ def _of_prior(prior):
 
 
 def _of_text(text):
-    name = text.strip().lower() if text.strip().lower() in KNOWN else text.strip()
+    table = (*KNOWN, *VECTOR_MAPS)
+    name = known_name(text, table) or text.strip()
     if name in VECTOR_MAPS:
         return explain_vector(VECTOR_MAPS[name], 4, name)
     if name in KNOWN:
         return _named(name)
     if name.isidentifier() and name != "x":
         raise InputError(
-            f"activation is {text[:80]!r}; expected a formula in x or one of "
-            f"{sorted({*KNOWN, *VECTOR_MAPS})}."
+            f"activation is {text[:80]!r}; expected a formula in x or one of {sorted(table)}."
+            + meant(name, table)
         )
     names = names_in(text, "activation")
     if any(n != "x" for n in names):

@@ -11,6 +11,7 @@ import itertools
 
 import numpy as np
 
+from ..priors import TopK
 from ..symbolic.evidence import CONFIRMED, PROVED, Evidence
 from ..validation import InputError
 from .callables import checked
@@ -51,14 +52,47 @@ def keep_largest(x):
     return np.where(np.arange(x.shape[-1]) == x.argmax(axis=-1)[..., None], x, 0.0)
 
 
+def top_k(x, k=2):
+    """The ``k`` entries of largest size stay, the others become zero: the prox of ``TopK(k)``."""
+    return TopK(k).prox(x.reshape(-1, x.shape[-1])).reshape(x.shape)
+
+
+def sparsemax(x):
+    """The nearest point of the simplex (Martins & Astudillo 2016)."""
+    above = np.sort(x, axis=-1)[..., ::-1]
+    level = (np.cumsum(above, axis=-1) - 1) / np.arange(1, x.shape[-1] + 1)
+    return np.maximum(x - level.max(axis=-1, keepdims=True), 0.0)
+
+
+def entmax15(x):
+    """``argmax <x, p> + 4/3 sum (p - p^(3/2))`` on the simplex (Peters, Niculae & Martins 2019).
+
+    ``p = max(x/2 - t, 0)^2`` with the ``t`` at which the entries above it sum to one.
+    """
+    above = np.sort(x, axis=-1)[..., ::-1] / 2
+    m = np.arange(1, x.shape[-1] + 1)
+    mean = np.cumsum(above, axis=-1) / m
+    spread = np.maximum(np.cumsum(above**2, axis=-1) / m - mean**2, 0.0)
+    level = mean - np.sqrt(np.maximum(1 / m - spread, 0.0))
+    count = (level <= above).sum(axis=-1, keepdims=True)
+    return np.maximum(x / 2 - np.take_along_axis(level, count - 1, axis=-1), 0.0) ** 2
+
+
 VECTOR_MAPS = {
-    f.__name__: f for f in (softmax, softmin, log_softmax, rms_norm, layer_norm, keep_largest)
-}
+    f.__name__: f
+    for f in (
+        softmax, softmin, log_softmax, rms_norm, layer_norm, keep_largest, top_k, sparsemax,
+        entmax15,
+    )
+}  # fmt: skip
 #: of those that are a prox; the others have none
 VECTOR_PENALTIES = {
     "softmax": "sum z log z - |z|^2/2 on the simplex",
     "rms_norm": "indicator of the sphere of radius sqrt(n)",
     "layer_norm": "indicator of the zero-mean sphere of radius sqrt(n)",
+    "top_k": "indicator of at most k = 2 coefficients that are not zero",
+    "sparsemax": "indicator of the simplex",
+    "entmax15": "4/3 sum z^(3/2) - |z|^2/2 on the simplex",
 }
 _MEANS = {"softmax": "one-hot codes (with input x/sigma^2 plus the log of their weights)"}
 #: points among which cycles are looked for

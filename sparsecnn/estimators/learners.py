@@ -198,7 +198,8 @@ class ConvDictionaryLearner(_OneLevelLearner):
         First filters: random directions, or patches, or those of a dictionary (then ``n_atoms``,
         ``kernel_size``, ``stride`` and ``padding`` are not used).
     image_shape : None, "square", (height, width) or (channels, height, width)
-        What a row of ``X`` is. None: a signal, an image of height 1.
+        What a row of ``X`` is. None: a signal, an image of height 1 (with a warning if its length
+        is a square).
     steps : int or None
         For ``transform``. 1: the CNN layer ``prox(D^T x)``; k: as many FISTA iterations (ISTA for
         priors that are not convex); None: to ``tol``.

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..validation import InputError, InputTypeError
+from ..validation import InputError, InputTypeError, did_you_mean
 from .alignment import left_aligned, times_power
 from .arguments import check_unit, short
 from .base import SeparablePrior
@@ -89,6 +89,7 @@ class SymbolicPrior(SeparablePrior):
             raise InputError(
                 f"SymbolicPrior({formula!r}) got parameters {sorted(parameters)}; expected "
                 f"{expected}. Give each name in the formula a value, such as {hint}."
+                + "".join(did_you_mean(name, expected) for name in unknown[:1])
             )
         put = object.__setattr__
         put(self, "formula", formula)
@@ -115,7 +116,7 @@ class SymbolicPrior(SeparablePrior):
 
         None where SymPy finds no closed form of a branch or of a jump.
         """
-        return _closed_form(self._penalty, _own_unit(self._penalty, self._settings()[0]).values)
+        return _closed_form(self._penalty, own_unit(self._penalty, self._settings()[0]).values)
 
     @property
     def prox_methods(self):
@@ -174,11 +175,11 @@ class SymbolicPrior(SeparablePrior):
         return [tuple(map(float, row)) for row in rows]
 
     def _envelope(self, setting):
-        return _envelope(self._penalty, _own_unit(self._penalty, setting).values, 1.0)
+        return _envelope(self._penalty, own_unit(self._penalty, setting).values, 1.0)
 
     @functools.cached_property
     def _facts(self):
-        own = [_own_unit(self._penalty, values).values for values in self._settings()]
+        own = [own_unit(self._penalty, values).values for values in self._settings()]
         facts = [_facts_of(self._penalty, values) for values in own]
         return {key: [f[key] for f in facts] for key in facts[0]}
 
@@ -241,7 +242,7 @@ class SymbolicPrior(SeparablePrior):
 
     def _value(self, xp, z, *params):
         def value(values, step, z):
-            own = _own_unit(self._penalty, values)
+            own = own_unit(self._penalty, values)
             length = own.length / self.unit
             with np.errstate(over="ignore"):
                 found = self._penalty.evaluate(z / length, own.named) * length * length
@@ -251,7 +252,7 @@ class SymbolicPrior(SeparablePrior):
 
     def _prox(self, xp, v, step, *params):
         def prox(values, step, v):
-            own = _own_unit(self._penalty, values)
+            own = own_unit(self._penalty, values)
             length = own.length / self.unit
             with np.errstate(over="ignore"):
                 z = _envelope(self._penalty, own.values, step).prox(v / length)[0]
@@ -261,7 +262,7 @@ class SymbolicPrior(SeparablePrior):
 
     def _partials(self, xp, v, step, z, *params):
         def partials(values, step, v):
-            own = _own_unit(self._penalty, values)
+            own = own_unit(self._penalty, values)
             length = own.length / self.unit
             slope, *found = _derivatives(self._penalty, own.named, step, v / length)
             of_step, *of_parameters = (part * length for part in found)
@@ -272,7 +273,7 @@ class SymbolicPrior(SeparablePrior):
 
     def _conjugate(self, xp, v, *params):
         def conjugate(values, step, v):
-            own = _own_unit(self._penalty, values)
+            own = own_unit(self._penalty, values)
             length = own.length / self.unit
             with np.errstate(over="ignore"):
                 found = _conjugate_of(self._penalty, own.named, v / length) * length * length
@@ -300,7 +301,7 @@ class SymbolicPrior(SeparablePrior):
         shape = np.broadcast_shapes(*(p.shape for p in params)) if params else ()
 
         def ends(values, step, z):
-            own = _own_unit(self._penalty, values)
+            own = own_unit(self._penalty, values)
             low, high = _slopes_at_infinity(self._penalty, own.values)
             length = own.length / self.unit
             return [np.full(z.shape, low * length), np.full(z.shape, high * length)]
@@ -308,7 +309,7 @@ class SymbolicPrior(SeparablePrior):
         return tuple(self._over_settings(ends, np.zeros(shape), 1.0, params))
 
 
-class _OwnUnit(NamedTuple):
+class OwnUnit(NamedTuple):
     """Parameters in a penalty's own unit of length, in which its numbers are of order one.
 
     ``phi(length w; given) = length^2 phi(w; values) + shift``; ``powers`` are the factors
@@ -332,12 +333,12 @@ class _OwnUnit(NamedTuple):
 
 
 @functools.lru_cache(maxsize=4096)
-def _own_unit(penalty, given):
+def own_unit(penalty, given):
     """The own unit of a penalty: the largest length among its parameters, as a power of two."""
     found, named = _dimensions(penalty), dict(zip(penalty.names, given, strict=True))
     ones = (1.0,) * len(given)
     if found is None:
-        return _OwnUnit(1.0, given, named, 0.0, ones, {})
+        return OwnUnit(1.0, given, named, 0.0, ones, {})
     dimension = [_evaluated(found.of[name], named) for name in penalty.names]
     exponents = [
         np.log2(abs(p)) / d for p, d in zip(given, dimension, strict=True) if p and d
@@ -355,7 +356,7 @@ def _own_unit(penalty, given):
     named = dict(zip(penalty.names, values, strict=True))
     shift = weight * exponent * np.log(2.0)
     powers = tuple(times_power(1.0, length, -d) for d in dimension)
-    return _OwnUnit(length, values, named, shift, powers, couplings)
+    return OwnUnit(length, values, named, shift, powers, couplings)
 
 
 def _evaluated(expression, values):
@@ -475,7 +476,7 @@ def _scaled_pieces(penalty, values):
     """The pieces of the prox as rows (start, slope, constant), or None where it is curved."""
     from ..symbolic.linear import linear_pieces
 
-    own = _own_unit(penalty, values)
+    own = own_unit(penalty, values)
     rows = linear_pieces(_envelope(penalty, own.values, 1.0))
     return rows and [(start * own.length, a, b * own.length) for start, a, b in rows]
 

@@ -44,14 +44,25 @@ def curvature(solution):
     whole = solution.penalty
     jumps = bool(whole.envelope(values).jumps())  # of the whole: a mirrored one may jump at zero
     convex = looks_convex(whole, values)
-    least = None
-    sizes = [np.nan if c is None else _order(c, values) for c in candidates]
-    if sizes and not np.isnan(sizes).any():
-        least = simplified(candidates[int(np.argmin(sizes))])
+    least = _least(candidates, values)
     condition = None
     if least is not None and not least.is_infinite:
-        condition = simplified(1 + least >= 0)
+        parts = least.args if isinstance(least, sp.Min) else (least,)
+        condition = sp.And(*(simplified(1 + part >= 0) for part in parts))
     return Curvature(least, condition, convex, not jumps)
+
+
+def _least(candidates, values):
+    """The least candidate; their minimum where another one is least at other parameters."""
+    rng, smallest = np.random.default_rng(2), {}
+    for width in (0.0, *np.linspace(0.2, 2.5, 12)):
+        moved = {n: v * float(np.exp(rng.uniform(-width, width))) for n, v in values.items()}
+        sizes = [np.nan if c is None else _order(c, moved) for c in candidates]
+        if width == 0.0 and (not sizes or np.isnan(sizes).any()):
+            return None
+        if not np.isnan(sizes).any():
+            smallest.setdefault(simplified(candidates[int(np.argmin(sizes))]))
+    return next(iter(smallest)) if len(smallest) == 1 else sp.Min(*smallest, evaluate=False)
 
 
 def _order(expression, values):

@@ -20,6 +20,11 @@ from .newton import invert
 _MOST_BRANCHES = 60
 
 
+def is_flat(before, after):
+    """Whether the gap between two branches is too narrow to tell a jump from a flat place."""
+    return bool(after.low - before.high <= 1e-5 * max(1.0, abs(after.low)))
+
+
 @dataclasses.dataclass(frozen=True)
 class Curve:
     """A smooth stretch of a penalty: value, slope and curvature as functions of an array.
@@ -180,9 +185,15 @@ class Envelope:
         return z, which
 
     def jumps(self):
-        """Inputs at which the prox jumps, with the values on both sides."""
+        """Inputs at which the prox jumps, with the values on both sides.
+
+        Where a curve turns back over a gap ``g``, ``F`` falls by about ``g^3``: below the cube root
+        of rounding a jump cannot be told from a place where ``F`` is flat, and is none.
+        """
         found = []
         for before, after in zip(self.branches[:-1], self.branches[1:], strict=True):
+            if is_flat(before, after) and before.curve is not None and before.curve is after.curve:
+                continue
             x = np.array([after.start])
             low, high = float(before.solve(x)[0]), float(after.solve(x)[0])
             if high - low > 1e-7 * max(1.0, abs(low), abs(high)):

@@ -40,6 +40,7 @@ def with_inverses(envelope, penalty, values, step=1.0):
     """
     pieces = penalty.pieces(values)
     arguments = [*(() if step == 1.0 else (step,)), *(values[n] for n in penalty.names)]
+    arguments = [np.float64(v) for v in arguments]  # which divide by zero without an exception
     branches = []
     for branch in envelope.branches:
         inverse = None

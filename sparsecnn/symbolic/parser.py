@@ -11,7 +11,8 @@ from fractions import Fraction
 
 import sympy as sp
 
-from ..validation import InputError, InputTypeError
+from ..validation import InputError, InputTypeError, did_you_mean
+from .spelling import spelt, without_prefixes
 
 MAX_CHARACTERS, MAX_NODES, MAX_DEPTH = 500, 250, 40
 #: largest power of an expression, and largest number that may be written down
@@ -20,12 +21,12 @@ MAX_EXPONENT, MAX_NUMBER = 12, 10**12
 MAX_VALUE, MAX_DEGREE = 10**40, 64
 
 
-def _maximum(*values):
-    return sp.Max(*values)
+def _clip(value, low, high):
+    return sp.Min(sp.Max(value, low), high)
 
 
-def _minimum(*values):
-    return sp.Min(*values)
+def _heaviside(value, at_zero=sp.S.Half):
+    return sp.Piecewise((0, value < 0), (at_zero, sp.Eq(value, 0)), (1, True))
 
 
 #: name -> (constructor, least and greatest number of arguments)
@@ -40,13 +41,33 @@ FUNCTIONS = {
             "atanh": sp.atanh, "arctanh": sp.atanh, "erf": sp.erf, "erfc": sp.erfc,
         }.items()
     },
-    "max": (_maximum, 2, 6),
-    "min": (_minimum, 2, 6),
+    "max": (sp.Max, 2, 6),
+    "min": (sp.Min, 2, 6),
+}  # fmt: skip
+#: the same by the names that other libraries give them, and what they have besides
+SYNONYMS = {
+    **{
+        name: (function, 1, 1)
+        for name, function in {
+            "Abs": sp.Abs, "fabs": sp.Abs, "sgn": sp.sign, "arcsin": sp.asin, "arccos": sp.acos,
+            "arccosh": sp.acosh, "erfinv": sp.erfinv, "square": lambda u: u**2,
+            "log1p": lambda u: sp.log(1 + u), "expm1": lambda u: sp.exp(u) - 1,
+            "relu": lambda u: sp.Max(u, 0), "sigmoid": lambda u: 1 / (1 + sp.exp(-u)),
+            "expit": lambda u: 1 / (1 + sp.exp(-u)), "softplus": lambda u: sp.log(1 + sp.exp(u)),
+        }.items()
+    },
+    **dict.fromkeys(("Max", "maximum"), (sp.Max, 2, 6)),
+    **dict.fromkeys(("Min", "minimum"), (sp.Min, 2, 6)),
+    **dict.fromkeys(("clip", "clamp"), (_clip, 3, 3)),
+    **dict.fromkeys(("Heaviside", "heaviside"), (_heaviside, 1, 2)),
+    "LambertW": (sp.LambertW, 1, 2),
 }  # fmt: skip
 CONSTANTS = {"pi": sp.pi, "E": sp.E, "oo": sp.oo}
 #: formulas of priors that couple coefficients; they are stated, not derived
 VECTOR_WORDS = ("norm", "count_nonzero")
-_COMPARISONS = {ast.Lt: sp.Lt, ast.LtE: sp.Le, ast.Gt: sp.Gt, ast.GtE: sp.Ge, ast.Eq: sp.Eq}
+_COMPARISONS = {ast.Lt: sp.Lt, ast.LtE: sp.Le, ast.Gt: sp.Gt, ast.GtE: sp.Ge, ast.Eq: sp.Eq,
+                ast.NotEq: sp.Ne}  # fmt: skip
+_CALLED = {**FUNCTIONS, **SYNONYMS}
 _RESERVED = {
     *FUNCTIONS,
     *CONSTANTS,
@@ -67,9 +88,10 @@ def symbol(name, signed=False):
 
 def names_in(text, argument="formula"):
     """Names of variables and parameters that occur in ``text``, in order of appearance."""
-    found = {}
-    for node in ast.walk(_tree(text, argument)):
-        if isinstance(node, ast.Name) and node.id not in _RESERVED:
+    found, tree = {}, _tree(text, argument)
+    called = {id(n.func) for n in ast.walk(tree) if isinstance(n, ast.Call)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name) and node.id not in _RESERVED and id(node) not in called:
             found.setdefault(node.id, (node.lineno, node.col_offset))
     return sorted(found, key=found.get)
 
@@ -80,8 +102,10 @@ def parse(text, symbols, argument="formula"):
     Parameters
     ----------
     text : str
-        A Python expression of ``symbols``, numbers, ``+ - * / **``, comparisons inside
-        ``Piecewise((value, condition), ...)``, and the functions in ``FUNCTIONS``.
+        An expression of ``symbols``, numbers, ``+ - * / ** ^``, ``|z|``, comparisons inside
+        ``Piecewise((value, condition), ...)`` or ``where(condition, value, other)``, and the
+        functions in ``FUNCTIONS`` and ``SYNONYMS``, with or without a library's prefix such as
+        ``np.``; ``lambda`` is read as ``lam``.
     symbols : dict of str to sympy.Symbol
         The names that may occur.
     argument : str
@@ -123,7 +147,10 @@ def refuse_endless(expression, argument):
     tangent.
     """
     for wave in expression.atoms(sp.sin, sp.cos, sp.tan):
-        for part in sp.preorder_traversal(wave.args[0]):
+        parts = sp.preorder_traversal(wave.args[0])
+        for part in parts:
+            if isinstance(part, sp.asin | sp.acos | sp.atan | sp.tanh | sp.erf):
+                parts.skip()  # bounded, and turning only where a wave inside it does
             pole = isinstance(part, sp.tan | sp.atanh) and part.free_symbols
             if isinstance(part, sp.log) or (isinstance(part, sp.Pow) and part.exp.is_negative):
                 pole = (part.args[0] if isinstance(part, sp.log) else part.base).is_nonzero is None
@@ -149,9 +176,11 @@ def _tree(text, argument):
             "ASCII, such as lam*abs(z)."
         )
     try:
-        tree = ast.parse(text.strip(), mode="eval")
+        tree = without_prefixes(ast.parse(spelt(text, argument).strip(), mode="eval"))
         nodes = sum(1 for _ in ast.walk(tree))
         depth = _depth(tree)
+    except InputError:
+        raise
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise InputError(f"{argument} {text!r} does not parse ({error}); expected a formula in z.")
     if nodes > MAX_NODES or depth > MAX_DEPTH:
@@ -160,6 +189,20 @@ def _tree(text, argument):
             f"and {MAX_DEPTH}. Shorten it."
         )
     return tree
+
+
+def _case_by_case(function, values):
+    """``function(*values)`` with the cases of its arguments outside, where kinks can be found."""
+    for k, value in enumerate(values):
+        folded = sp.piecewise_fold(value) if value.has(sp.Piecewise) else value
+        if isinstance(folded, sp.Piecewise):
+            rest = values[k + 1 :]
+            cases = [
+                (_case_by_case(function, [*values[:k], part, *rest]), condition)
+                for part, condition in folded.args
+            ]
+            return sp.Piecewise(*cases, evaluate=False)
+    return function(*values)
 
 
 def _digits(base, exponent):
@@ -194,8 +237,8 @@ class _Rebuilder(ast.NodeVisitor):
             "numbers, names, + - * / **, comparisons and the listed functions",
         )
 
-    def _refuse(self, what, expected):
-        raise InputError(f"{self.argument} {what}; expected {expected}.")
+    def _refuse(self, what, expected, meant=""):
+        raise InputError(f"{self.argument} {what}; expected {expected}.{meant}")
 
     def visit_Constant(self, node):
         value = node.value
@@ -229,7 +272,9 @@ class _Rebuilder(ast.NodeVisitor):
         if node.id in ("True", "False"):
             return sp.true if node.id == "True" else sp.false
         self._refuse(
-            f"contains the unknown name {node.id!r}", f"one of {', '.join(map(str, self.symbols))}"
+            f"contains the unknown name {node.id!r}",
+            f"one of {', '.join(map(str, self.symbols))}",
+            did_you_mean(node.id, (*self.symbols, *CONSTANTS)),
         )
 
     def visit_UnaryOp(self, node):
@@ -239,6 +284,9 @@ class _Rebuilder(ast.NodeVisitor):
         return self.generic_visit(node.op)
 
     def visit_BinOp(self, node):
+        if isinstance(node.op, ast.BitAnd | ast.BitOr):
+            join = sp.And if isinstance(node.op, ast.BitAnd) else sp.Or
+            return join(self._condition(node.left), self._condition(node.right))
         left, right = self._number(node.left), self._number(node.right)
         match node.op:
             case ast.Add():
@@ -279,20 +327,32 @@ class _Rebuilder(ast.NodeVisitor):
             )
         if name == "Piecewise":
             return self._piecewise(node.args)
-        if name == "Eq":
+        if name == "where":
+            return self._where(node.args)
+        if name in ("Eq", "Ne"):
             if len(node.args) != 2:
-                self._refuse("calls Eq with other than two arguments", "Eq(z, 0)")
-            return sp.Eq(*map(self._number, node.args))
-        if name not in FUNCTIONS:
-            self._refuse(f"calls the unknown function {name!r}", f"one of {', '.join(FUNCTIONS)}")
-        function, least, most = FUNCTIONS[name]
+                self._refuse(f"calls {name} with other than two arguments", f"{name}(z, 0)")
+            return getattr(sp, name)(*map(self._number, node.args))
+        if name not in _CALLED:
+            self._refuse(
+                f"calls the unknown function {name!r}",
+                f"one of {', '.join(FUNCTIONS)}",
+                did_you_mean(name, (*_CALLED, "Piecewise", "where")),
+            )
+        function, least, most = _CALLED[name]
         if not least <= len(node.args) <= most:
             self._refuse(f"calls {name} with {len(node.args)} arguments", f"{least} to {most}")
         values = [self._number(part) for part in node.args]
         grows = name in ("exp", "sinh", "cosh") and values[0].is_number
         if grows and values[0].is_finite is not False and not abs(values[0]) <= 90:
             self._refuse("comes to a huge number", f"numbers up to {MAX_VALUE:g}")
-        return function(*values)
+        return _case_by_case(function, values)
+
+    def _where(self, arguments):
+        if len(arguments) != 3:
+            self._refuse(f"calls where with {len(arguments)} arguments", "where(z > 0, z, 0)")
+        value, other = map(self._number, arguments[1:])
+        return sp.Piecewise((value, self._condition(arguments[0])), (other, True), evaluate=False)
 
     def _piecewise(self, arguments):
         cases = []

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from typing import NamedTuple
 
 import numpy as np
 import sympy as sp
@@ -15,6 +16,7 @@ import sympy as sp
 from ..validation import InputError
 from .bounded import simplified
 from .curvature import looks_convex
+from .envelope import is_flat
 from .penalty import Penalty, Piece, Z, number, numeric
 from .solve import probe_points, solve_by_probes
 
@@ -70,6 +72,34 @@ class Solved:
     method: str
 
 
+class Case(NamedTuple):
+    """One row of a prox as it is shown.
+
+    Attributes
+    ----------
+    value : sympy.Expr
+        The value, or an equation whose root ``z`` it is (times the sign of ``x``, if of ``|x|``).
+    condition : sympy.Rel or None
+        Where it holds, unless an earlier row does; None for the rest.
+    root : {"", "least", "greatest", "best"}
+        Which root of an equation is meant, where it has several; the best has the least objective.
+    """
+
+    value: sp.Expr
+    condition: sp.Rel | None
+    root: str
+
+
+_OPPOSITE = {"": "", "least": "greatest", "greatest": "least", "best": "best"}
+
+
+def _mirrored(value):
+    """The value (or the equation) at ``x < 0`` of an odd prox, from the one at ``x > 0``."""
+    if isinstance(value, sp.Eq):
+        return sp.Eq(-value.lhs.subs(Z, -Z), X, evaluate=False)
+    return -value.subs(X, -X)
+
+
 @dataclasses.dataclass(frozen=True)
 class ScalarProx:
     """The derived prox of a scalar penalty in one regime of its parameters.
@@ -108,19 +138,59 @@ class ScalarProx:
         return tuple(b.start for b in self.branches if b.start.kind == "jump")
 
     @functools.cached_property
+    def jumps_at_zero(self):
+        """Whether an odd prox jumps from ``-z`` to ``z`` at zero, where both are as good."""
+        if not self.is_even:
+            return False
+        values = self.samples[0]
+        branches = self.half.envelope(values).branches
+        first = branches[len(branches) - len(self.branches)]
+        return bool(first.solve(np.zeros(1))[0] > 1e-7)
+
+    @functools.cached_property
+    def cases(self):
+        """The prox as rows for all ``x``, each a ``Case``; the last one's condition is None."""
+        ends = [b.start.value for b in self.branches[1:]]
+        size = sp.Abs(X) if self.is_even and not self.jumps_at_zero else X
+        conditions = [*(sp.Le(size, end) for end in ends), None]
+        rows = [
+            Case(self._row(branch, size), condition, self._root(k))
+            for k, (branch, condition) in enumerate(zip(self.branches, conditions, strict=True))
+        ]
+        if not self.jumps_at_zero:
+            return tuple(rows)
+        below = [sp.Le(X, 0), *(sp.Lt(X, -end, evaluate=False) for end in ends)]
+        mirrored = [
+            Case(_mirrored(row.value), condition, _OPPOSITE[row.root])
+            for row, condition in zip(rows, below, strict=True)
+        ]
+        return (*reversed(mirrored), *rows)
+
+    def _row(self, branch, size):
+        """A branch at ``x``: its value, or the equation ``z + phi'(z) = size`` of an open one."""
+        if branch.value is None:
+            return sp.Eq(branch.equation + X, size, evaluate=False)
+        is_odd = sp.expand(branch.value + branch.value.xreplace({X: -X})) == 0
+        if size == X or is_odd:
+            return branch.value
+        return sp.sign(X) * branch.value.subs(X, size)
+
+    def _root(self, k):
+        """Beyond a dead zone or a jump the greatest root; below a jump on a curve the least."""
+        if k and k + 1 == len(self.branches):
+            return "greatest"
+        if self.jumps_at_zero:
+            return "best"
+        piece = self.branches[k].piece
+        return "least" if any(b.piece == piece for b in self.branches[k + 1 :]) else ""
+
+    @functools.cached_property
     def expression(self):
         """The prox as one expression of ``x``, or None where a branch is implicit."""
         if not self.is_closed:
             return None
-        variable = sp.Abs(X) if self.is_even else X
-        cases = []
-        for branch, following in zip(self.branches, (*self.branches[1:], None), strict=True):
-            value = branch.value.subs(X, variable)
-            if self.is_even:
-                value = sp.sign(X) * value
-            condition = True if following is None else variable <= following.start.value
-            cases.append((value, condition))
-        return cases[0][0] if len(cases) == 1 else sp.Piecewise(*cases, evaluate=False)
+        rows = [(c.value, True if c.condition is None else c.condition) for c in self.cases]
+        return rows[0][0] if len(rows) == 1 else sp.Piecewise(*rows, evaluate=False)
 
     def numeric(self, x, values):
         """The closed form at numbers (the envelope where there is none)."""
@@ -128,7 +198,7 @@ class ScalarProx:
         if not self.is_closed:
             return self.penalty.envelope(values).prox(x)[0]
         size = np.abs(x) if self.is_even else x
-        arguments = [values[name] for name in self.penalty.names]
+        arguments = [np.float64(values[name]) for name in self.penalty.names]
         starts = [number(b.start.value, values) for b in self.branches[1:]]
         which = np.searchsorted(starts, size, side="left")
         result = np.empty(x.shape)
@@ -136,7 +206,8 @@ class ScalarProx:
             here = which == k
             if here.any():
                 result[here] = self._closed(branch, size[here], arguments)
-        return np.sign(x) * result if self.is_even else result
+        sign = np.where(x > 0, 1.0, -1.0) if self.jumps_at_zero else np.sign(x)
+        return sign * result if self.is_even else result
 
     def _closed(self, branch, x, arguments):
         value = numeric(branch.value, (X, *self.penalty.parameters))
@@ -185,20 +256,23 @@ def solve_prox(penalty, values, *, n_samples=3, seed=0):
             else _threshold(half, samples, envelopes, k, branches)
         )
         branches.append(_branch(half, samples, [e.branches[k] for e in envelopes], start))
-    if (
-        even
-        and len(branches) > 1
-        and branches[0].value == 0
-        and branches[1].start.value.is_nonpositive
-    ):  # only x = 0 itself would be sent there
-        first = dataclasses.replace(branches[1], start=Threshold(-sp.oo, "ends"))
-        branches = [first, *branches[2:]]  # smooth at zero: no dead zone
+    if even:
+        first = _first_visited(envelopes)
+        branches = [
+            dataclasses.replace(branches[first], start=Threshold(-sp.oo, "ends")),
+            *branches[first + 1 :],
+        ]
     return ScalarProx(penalty, even, tuple(branches), tuple(samples))
+
+
+def _first_visited(envelopes):
+    """The branch that the sizes just above zero are sent to; those before have no input."""
+    return min(int(np.sum(envelope.starts <= 1e-12)) for envelope in envelopes)
 
 
 def _signature(envelope):
     jumps = tuple(
-        after.low - before.high > 1e-9 * max(1.0, abs(after.low))
+        not is_flat(before, after)
         or (
             abs(after.start - after.first) > 1e-9 * max(1.0, abs(after.start))
             and not after.is_joint
@@ -256,7 +330,25 @@ def _branch(penalty, samples, numbers, start):
                 probes.append(({**values, "x": x}, float(z)))
     found = solve_by_probes(equation, Z, probes)
     value, method = found if found else (None, "implicit: z + phi'(z) = x inverted by Newton")
+    value = _in_reals(value, probes) if found else None
     return Solved(start, value, piece, equation, method)
+
+
+def _in_reals(root, probes):
+    """A cubic's ``cos(acos(u)/3)`` as ``cosh(acosh(u)/3)`` where ``u > 1``: the same number."""
+
+    def is_third(e):
+        return isinstance(e, sp.cos) and isinstance(3 * e.args[0], sp.acos)
+
+    def beyond(u):
+        sizes = [number(u, values) for values, _ in probes]
+        return any(not isinstance(size, complex) and size > 1 for size in sizes)
+
+    def rewrite(e):
+        u = (3 * e.args[0]).args[0]
+        return sp.Piecewise((e, u <= 1), (sp.cosh(sp.acosh(u) / 3), True)) if beyond(u) else e
+
+    return root.replace(is_third, rewrite)
 
 
 def _threshold(penalty, samples, envelopes, k, solved):
@@ -268,6 +360,11 @@ def _threshold(penalty, samples, envelopes, k, solved):
     if symbolic is not None:
         return Threshold(symbolic, "limit")
     return _jump(penalty, samples, before, after, solved)
+
+
+def _positive(exponent, samples):
+    """Whether zero to this power is zero in the regime at hand."""
+    return all(number(exponent, values) > 0 for values in samples)
 
 
 def _agrees(expression, samples, wanted, tolerance=1e-8):
@@ -294,7 +391,10 @@ def _limit(penalty, samples, before, after):
         end = getattr(piece, side)
         if end.is_infinite:
             continue
-        value = simplified(end + piece.at(end, 1))
+        slope = piece.at(end, 1).replace(
+            lambda e: e.is_Pow and e.base.is_zero and _positive(e.exp, samples), lambda e: sp.S.Zero
+        )
+        value = simplified(end + slope)
         if not value.is_infinite and not value.has(sp.nan) and _agrees(value, samples, wanted):
             return value
     return None

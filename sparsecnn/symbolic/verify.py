@@ -15,7 +15,7 @@ from .evidence import (
     exact_minimum,
     identity,
 )
-from .penalty import Z, numeric
+from .penalty import Z, number, numeric
 from .prox import X, same_branches
 from .solve import probe_points
 
@@ -76,10 +76,19 @@ def _implicit_residual(solution, branch, k):
         z = solution.half.envelope(values).prox(x)[0]
         arguments = [values[name] for name in solution.penalty.names]
         error = np.abs(forward(z, *arguments) - x) / np.maximum(1.0, np.abs(x))
+        error = np.where(_is_nearest(branch.piece, forward, z, x, values, arguments), 0.0, error)
         worst, count = max(worst, float(error.max())), count + len(x)
     verdict = CONFIRMED if worst <= 1e-9 else (REFUTED if np.isfinite(worst) else UNDECIDED)
     detail = f"implicit branch {k + 1}: z + phi'(z) = x after Newton at {count} inputs, "
     return Evidence("numeric", verdict, detail + f"worst residual {worst:.1e}")
+
+
+def _is_nearest(piece, forward, z, x, values, arguments):
+    """Where the root is within rounding of ``z``, for slopes too steep to compare inputs."""
+    room = 1e-12 * np.abs(z) + 1e-300
+    low, high = (number(end, values) for end in (piece.low, piece.high))
+    below = (z - room <= low) | (forward(z - room, *arguments) <= x)
+    return below & ((z + room >= high) | (forward(z + room, *arguments) >= x))
 
 
 def _inputs(solution, k, values, rng):
