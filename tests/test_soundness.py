@@ -4,6 +4,7 @@ Every prior, typed penalties and explained activations, on dense and convolution
 with masks, in units from 1e-6 to 1e6 and beyond, with zero, tiny and huge rates.
 """
 
+import re
 import warnings
 
 import numpy as np
@@ -32,6 +33,14 @@ def _piecewise(*cases):
     return value
 
 
+def _log_cosh(u):
+    """Also where the hyperbolic cosine is nearly 1, or overflows."""
+    u = np.abs(u)
+    near = np.log1p(2 * np.sinh(np.minimum(u, 1.0) / 2) ** 2)
+    return np.where(u < 1, near, u + np.log1p(np.exp(-2 * u)) - np.log(2))
+
+
+SPACE["log_cosh"] = _log_cosh
 SPACE |= {"max": lambda *a: np.maximum.reduce(np.broadcast_arrays(*a)), "Piecewise": _piecewise,
           "min": lambda *a: np.minimum.reduce(np.broadcast_arrays(*a)),
           "Eq": np.equal}  # fmt: skip
@@ -47,7 +56,7 @@ def formula_of(prior):
     ends = {"real": (-np.inf, np.inf), "nonnegative": (0.0, np.inf)}
     low, high = ends[prior.support] if isinstance(prior.support, str) else map(read, prior.support)
 
-    formula = prior.formula.replace("log(1 + ", "log1p(")
+    formula = prior.formula.replace("log(1 + ", "log1p(").replace("log(cosh(", "log_cosh((")
 
     def penalty(z):
         with np.errstate(all="ignore"):
@@ -369,14 +378,16 @@ def activation(rng):
     )
 
 
-def penalty_behind(function, far):
+def penalty_behind(function, far, kinks):
     """``phi`` on codes, by a quadrature of its own: ``phi(s(x)) = x s(x) - int s - s(x)^2/2``."""
-    edges = np.unique(np.r_[-np.geomspace(1e-3, far, 4000), 0, np.geomspace(1e-3, far, 4000)])
+    right = np.r_[np.geomspace(1e-3, far, 4000), kinks]
+    edges = np.unique(np.r_[-right, 0, right])
     nodes, weights = np.polynomial.legendre.leggauss(8)
     half = np.diff(edges) / 2
     parts = half * (function(edges[:-1, None] + half[:, None] * (1 + nodes)) @ weights)
-    potential = np.r_[0, np.cumsum(parts)]
-    potential -= potential[np.searchsorted(edges, 0.0)]
+    zero = np.searchsorted(edges, 0.0)  # added up from there, where energies are small
+    left, right = np.cumsum(parts[:zero][::-1])[::-1], np.cumsum(parts[zero:])
+    potential = np.r_[-left, 0, right]
 
     def integral(x):
         k = np.clip(np.searchsorted(edges, x) - 1, 0, len(edges) - 2)
@@ -409,7 +420,9 @@ def _checked_activation(seed):
         assert np.isnan(problem.dual_gap(prior.prox(problem.projections()))).all()
         return "open"
     solution = solved(problem, 1e-6, 3000)
-    phi = penalty_behind(function, 300 * size + 300)
+    phi = penalty_behind(
+        function, 300 * size + 300, [float(t) for t in re.findall(r"[\d.]+", formula)]
+    )
     v = problem.projections() + solution.codes  # inputs u whose images under the prox are tried
     for inputs in (v, solution.codes + dictionary.analyze(x - dictionary.synthesize(
             solution.codes)), rng.standard_normal(v.shape) * size):  # fmt: skip

@@ -14,6 +14,9 @@ import sympy as sp
 from .bounded import kinds, simplified
 from .penalty import number
 
+#: of the roots of the unknown in an equation that is written as a polynomial
+_LARGEST_ROOT = 100
+
 
 def solve_by_probes(equation, unknown, probes, *, tolerance=1e-8):
     """An expression for ``unknown`` with ``equation = 0`` that takes the probes' values.
@@ -176,6 +179,8 @@ def _by_polynomial(equation, y):
     if any(not e.is_rational for e in exponents):
         return
     q = math.lcm(*(int(e.q) for e in exponents))
+    if q > _LARGEST_ROOT:
+        return
     w = sp.Dummy("w", positive=True)
     numerator = sp.fraction(sp.together(sp.powdenest(equation.subs(y, w**q), force=True)))[0]
     try:
