@@ -42,6 +42,12 @@ class Level:
                 f"pool is {self.pool!r}; expected a pooling layer such as MaxPool(2), or None."
             )
 
+    def problem(self, x):
+        """The sparse-coding problem of these signals (a dense dictionary takes them flattened)."""
+        if len(self.dictionary.signal_shape) == 1:
+            x = x.reshape(len(x), -1)
+        return SparseCodingProblem(x, self.dictionary, self.prior)
+
     def pass_up(self, codes):
         """What the next level sees of these codes: themselves, or their pool."""
         return codes if self.pool is None else self.pool.forward(codes)[0]
@@ -130,9 +136,7 @@ class Hierarchy:
             x, "x", expected=f"signals (n_samples, *{self.levels[0].dictionary.signal_shape})"
         )
         for level in self.levels:
-            if len(level.dictionary.signal_shape) == 1:
-                x = x.reshape(len(x), -1)
-            problem = SparseCodingProblem(x, level.dictionary, level.prior)
+            problem = level.problem(x)
             chosen = default_solver(problem).solver if solver is None else solver
             solutions.append(chosen.solve(problem))
             x = level.pass_up(solutions[-1].codes)

@@ -247,7 +247,7 @@ class SparseCodingProblem:
     def _block_certificate(self, codes, gap, stationarity):
         z = codes.astype(np.float64, copy=False)
         residual = self.residual(z)
-        pull = self.dictionary.analyze(residual)
+        pull = self.dictionary.analyze(residual) if gap or stationarity else None
         fidelity = 0.5 * _squares(residual)
         objective = fidelity + self.prior.value(z)
         moved = excess = relative = np.full(len(z), np.nan)

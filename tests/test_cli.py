@@ -105,9 +105,12 @@ def finished(tmp_path_factory):
     return done, folder
 
 
-def test_compare_prints_its_table_on_stdout_and_nothing_else_anywhere(finished):
+def test_compare_prints_its_table_on_stdout_and_its_stages_on_stderr(finished):
     done, _ = finished
-    assert done.stderr == ""
+    stages = done.stderr.splitlines()
+    assert all(line.startswith("sparsecnn compare: ") for line in stages)
+    assert stages[:2] == [f"sparsecnn compare: learning level {k}" for k in (1, 2)]
+    assert len(set(stages)) == len(stages)
     lines = done.stdout.splitlines()
     assert lines[0].startswith(
         "digits: images 8x8x1, filters learned on 60, readouts trained on 60"
@@ -221,7 +224,10 @@ def test_an_out_that_is_no_writable_file_is_refused_before_the_work(
     assert code == 1 and str(out) in err and kind in err and out.lstat() == before
 
 
-def test_how_the_pixels_were_read_stands_in_the_table_and_on_the_page(capsys, tmp_path, quick):
+def test_how_the_pixels_were_read_stands_in_the_table_and_on_the_page(
+    capsys, tmp_path, monkeypatch, quick
+):
+    monkeypatch.setattr(report, "_render", lambda comparison, *_: comparison.meta["read"])
     rng = np.random.default_rng(0)
     x = rng.integers(0, 256, (12, 64)).astype(np.uint8)
     np.savez(tmp_path / "a.npz", pics=x, kind=np.arange(12) % 2, note=np.zeros(3))
@@ -339,7 +345,40 @@ def test_a_warning_is_said_once_in_one_line(capsys, tmp_path, monkeypatch, quick
 
     monkeypatch.setattr(comparison, "coherence_sweep", warns)
     _, _, err = run(capsys, "compare", "--test", "4", "--out", tmp_path / "page.html")
-    assert err == "sparsecnn compare: warning: not yet\n"
+    assert [line for line in err.splitlines() if "warning:" in line] == [
+        "sparsecnn compare: warning: not yet"
+    ]
+
+
+def test_stages_are_named_once_off_a_terminal_and_begin_with_nothing_behind(
+    capsys, tmp_path, monkeypatch, quick
+):
+    said, stage = [], cli.progress.Progress.stage
+
+    def noted(self, text, done=0, total=1):
+        said.append((text, done, total))
+        stage(self, text, done, total)
+
+    monkeypatch.setattr(cli.progress.Progress, "stage", noted)
+    page = tmp_path / "page.html"
+    _, _, err = run(capsys, "compare", "--test", "4", "--out", page)
+    stages = list(dict.fromkeys(text for text, _, _ in said))
+    assert err.splitlines() == [f"sparsecnn compare: {text}" for text in stages]
+    assert stages[0] == "error against coherence" and stages[-1] == f"writing {page}"
+    assert all(0 <= done < total for _, done, total in said)
+    sweep = [call for call in said if call[0] == "error against coherence"]
+    assert [done for _, done, _ in sweep] == list(range(sweep[0][2]))  # every member counts
+    _, _, err = run(capsys, "compare", "--test", "4", "--out", page, "--json")
+    assert err == ""
+
+
+def test_a_limit_bounds_every_stage(capsys, tmp_path, quick):
+    page = tmp_path / "page.html"
+    _, out, _ = run(capsys, "compare", "--limit", "12", "--test", "5", "--json", "--out", page)
+    found = json.loads(out)
+    assert found["meta"]["learned_on"] == 12 and found["meta"]["compared_on"] == 5
+    assert found["sweep"]["n_samples"] == 5
+    assert "--limit" in run(capsys, "compare", "--help")[1]
 
 
 @pytest.fixture

@@ -468,6 +468,8 @@ def test_one_colour_photograph_as_an_array_is_one_picture(tmp_path):
 def test_a_path_that_is_not_there_is_refused(tmp_path):
     with pytest.raises(sc.InputError, match="no file or folder"):
         datasets.load(tmp_path / "missing")
+    with pytest.raises(sc.InputError, match="no file or folder"):
+        datasets.load("")
 
 
 @pytest.mark.parametrize("source", [None, 3, np.zeros((4, 4))])

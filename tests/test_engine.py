@@ -151,6 +151,16 @@ def test_float32_stays_float32():
     assert np.abs(single - ENGINE.analyze(geometry, x, filters)).max() <= SINGLE
 
 
+def test_double_precision_after_single_is_double():
+    filters = np.random.default_rng(0).standard_normal((2, 1, 3, 2))
+    geometry = ConvGeometry.of((7, 6), filters.shape, 1, "same")
+    x, _ = signals_and_codes(geometry, 3)
+    for kind in (np.float32, np.float64):
+        found = ENGINE.analyze(geometry, x.astype(kind), filters.astype(kind))
+    matrix = conv_matrix(filters, (7, 6), (1, 1), "same")
+    np.testing.assert_allclose(found.reshape(3, -1), x.reshape(3, -1) @ matrix.T, atol=ROUNDING)
+
+
 # -- geometry -------------------------------------------------------------------------------
 @pytest.mark.parametrize("size", range(1, 9))
 @pytest.mark.parametrize("kernel", [1, 2, 3, 4])

@@ -23,6 +23,7 @@ from sklearn.utils.estimator_checks import estimator_checks_generator, parametri
 from tolerances import ROUNDING, SINGLE
 
 import sparsecnn as sc
+from sparsecnn.learning import _most_energetic_window
 
 #: small settings, so that hundreds of checks fit in seconds; the atoms are enough for their blobs
 CHECKED = [
@@ -360,9 +361,9 @@ def learners(**more):
 @pytest.mark.parametrize("init", ["random", "data"])
 def test_learning_lowers_the_energy(learner, init, digits):
     learner = clone(learner).set_params(n_epochs=3, init=init).fit(digits[0][:512])
-    assert len(learner.objective_) == 6
+    assert len(learner.objective_) == 3 * 8
     assert learner.n_epochs_ == 3
-    assert learner.objective_[-2:].mean() < learner.objective_[:2].mean()
+    assert learner.objective_[-8:].mean() < learner.objective_[:8].mean()
     norms = np.linalg.norm(learner.dictionary_.atoms.reshape(learner.n_atoms, -1), axis=1)
     np.testing.assert_allclose(norms, 1, atol=ROUNDING)
 
@@ -374,10 +375,10 @@ def test_partial_fit_goes_on_from_the_atoms_it_has(learner, digits):
     once = clone(learner).fit(parts[0])
     np.testing.assert_array_equal(streaming.dictionary_.atoms, once.dictionary_.atoms)
     for part in parts[1:]:
-        start = streaming.dictionary_
+        start, statistics = streaming.dictionary_, streaming._statistics
         signals = part.reshape(len(part), *start.signal_shape)
         record = sc.learn_dictionary(
-            signals, start, sc.Exponential(0.1), n_epochs=1, random_state=0
+            signals, start, sc.Exponential(0.1), n_epochs=1, random_state=0, statistics=statistics
         )
         streaming.partial_fit(part)
         np.testing.assert_array_equal(streaming.dictionary_.atoms, record.dictionary.atoms)
@@ -469,6 +470,26 @@ def test_extreme_units_change_nothing(scale, few):
 def test_one_class_is_refused_before_any_learning(few):
     with pytest.raises(sc.InputError, match="one class"):
         sc.SparseCNNClassifier().fit(few[0], np.zeros(len(few[0])))
+
+
+@pytest.mark.parametrize("scale", [2.0**-18, 1.0])
+def test_an_atom_that_is_never_used_is_reborn_from_what_is_explained_worst(scale):
+    axis, other, alone = np.eye(3)
+    x = np.linspace(1, 2, 40)[:, None] * axis
+    x = scale * np.vstack([x, 5 * alone])
+    start = sc.Dictionary(np.stack([axis, -other]))  # codes are not negative
+    record = sc.learn_dictionary(x, start, sc.Exponential(0.1 * scale), n_epochs=2, random_state=0)
+    assert record.n_replaced == 1
+    np.testing.assert_allclose(np.abs(record.dictionary.atoms @ alone).max(), 1, atol=1e-6)
+    np.testing.assert_allclose(np.abs(record.dictionary.atoms @ axis).max(), 1, atol=1e-6)
+
+
+def test_a_filter_is_reborn_from_the_window_with_the_largest_residual():
+    signal = np.random.default_rng(0).standard_normal((1, 6, 7))
+    residual = np.zeros((1, 6, 7))
+    residual[:, 3:5, 1:4] = 1.0
+    window = _most_energetic_window(signal, residual, (2, 3))
+    np.testing.assert_array_equal(window, signal[:, 3:5, 1:4])
 
 
 @pytest.mark.parametrize("learner", learners(), ids=by_name)
@@ -699,3 +720,16 @@ def test_random_filters_face_the_images_so_that_no_level_is_silent(seed):
     x = 3 * np.random.RandomState(0).uniform(size=(20, 3))
     coder = sc.HierarchicalSparseCoder(n_atoms=(3, 4), n_epochs=1, random_state=seed).fit(x)
     assert all(solution.codes.any() for solution in coder.solutions(x))
+
+
+def test_k_steps_are_k_steps_however_easy_and_the_most_of_any_level():
+    """An easy code is found in a few iterations; twenty were asked for."""
+    x = np.random.default_rng(0).random((6, 8))
+    easy = sc.SparseCoder(sc.Dictionary.random(4, 8, random_state=0), steps=20).fit(x)
+    assert easy.n_iter_ == 20 and easy.gap_.max() < 1e-6
+    images = np.random.default_rng(1).random((12, 6, 6))
+    coder = sc.HierarchicalSparseCoder(
+        (4, 3), 3, stride=(3, 1), lam=(0.3, 0.01), n_epochs=1, init="data", random_state=0
+    ).fit(images)
+    most = [int(s.n_iter.max()) for s in coder.solutions(images)]
+    assert most[0] != most[1] and coder.n_iter_ == max(most)

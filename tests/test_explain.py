@@ -52,6 +52,14 @@ def test_an_interval_holds_every_value(expression, low, log_width, share):
         assert down - slack <= value <= up + slack
 
 
+@pytest.mark.parametrize("power", [1, 2, 3, 4, -3, -2])
+def test_the_interval_of_a_power_holds_its_ends(power):
+    ends = (-2.0, 1.0) if power > 0 else (0.5, 2.0)
+    for low, high in (ends, tuple(-e for e in reversed(ends))):
+        down, up = bounds(Z**power, low, high)
+        assert down <= min(low**power, high**power) and max(low**power, high**power) <= up
+
+
 def test_signs_are_proved_or_left_open_but_never_wrong():
     for expression, low, high in (
         (1 - sp.tanh(Z) ** 2, -sp.oo, sp.oo),

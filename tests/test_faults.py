@@ -13,7 +13,7 @@ from faults import FAULTS
 
 ROOT = Path(__file__).parents[1]
 #: what a fault may cost before its test counts as hanging
-SECONDS = 120
+SECONDS = 600
 
 
 def sources(folder, place):

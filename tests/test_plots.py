@@ -102,8 +102,9 @@ def test_gap_histograms_count_every_sample(result):
     ax = plots.plot_gaps(result, 1)
     names = [row.solver for row in result.rows if row.level == 1]
     assert [label.get_text() for label in ax.get_yticklabels()] == names[::-1]
-    for name, patch in zip(names, ax.patches, strict=True):
+    for k, (name, patch) in enumerate(zip(names, ax.patches, strict=True)):
         values, edges, base = patch.get_data()
+        assert base == len(names) - 1 - k  # beside its name: the labels go up
         counts = np.histogram(np.log10(np.maximum(result.gaps[1, name], 1e-17)), edges)[0]
         assert counts.sum() == len(result.gaps[1, name])
         np.testing.assert_allclose(values - base, 0.85 * counts / counts.max(), atol=1e-12)

@@ -295,6 +295,11 @@ READ = {
         labels=AB,
     ),
     "a folder around all": Read(lambda f: classes(f / "data") and f, BYTES, labels=AB),
+    "an npz in a folder, named": Read(
+        lambda f: with_file(f, (f / "data").mkdir) and npz(f / "data", pics=BYTES) and f,
+        BYTES,
+        settings={"images": "pics"},
+    ),
     # arrays
     "x and y": Read(lambda f: npz(f, x=BYTES, y=CLASSES), BYTES, labels=CLASSES),
     "X and labels, .NPZ": Read(
@@ -517,6 +522,9 @@ REFUSED = {
                                   "the label"),
     "rows of no square": (lambda f: npz(f, x=BYTES.reshape(8, 30)), "image_shape="),
     "one picture or rows": (lambda f: npy(f, RNG.random((64, 64))), "one picture"),
+    "three colours or three pictures": (
+        lambda f: npy(f, RNG.random((3, 64, 64))), r"three grey ones.*x\[None\]"
+    ),
     "one picture with alpha": (lambda f: npy(f, RNG.random((64, 64, 4))), "transparency"),
     "sparse matrix": (lambda f: npz(f, data=np.ones(9), indices=np.arange(9), shape=[3, 3]),
                       "not a stack of images"),
@@ -534,6 +542,14 @@ REFUSED = {
     "NaN in an array": (lambda f: npz(f, x=with_nan(UNIT)), "contains NaN"),
     "infinity": (lambda f: npz(f, x=np.full((8, 6, 5), np.inf)), "infinity"),
     "NaN labels": (lambda f: npz(f, x=BYTES, y=with_nan(CLASSES)), "labels contain NaN"),
+    "a batch without labels": (
+        lambda f: [npz(f, "a.npz", x=BYTES, y=CLASSES), npz(f, "b.npz", x=BYTES)] and f,
+        "some have none",
+    ),
+    "numbers and names": (
+        lambda f: npz(f, x_train=BYTES, y_train=CLASSES, x_test=BYTES, y_test=np.array(AB)),
+        "some are names",
+    ),
     "measured labels": (lambda f: npz(f, x=BYTES, y=CLASSES + 0.5), "measured values such as 0.5"),
     "complex labels": (lambda f: npz(f, x=BYTES, y=CLASSES * 1j), "labels of type complex"),
     "two ones in a row": (lambda f: npz(f, x=BYTES, y=np.ones((8, 3))), r"labels of shape \(8, 3"),

@@ -235,3 +235,9 @@ def test_redundancy_is_about_how_units_vary_and_not_about_their_means():
     ]
     np.testing.assert_allclose(found[1].r_squared, found[0].r_squared, atol=1e-6)
     assert found[0].r_squared[1] < 0.9  # two independent units say nothing of the others
+
+
+def test_the_estimate_is_chaos():
+    sample = sc.regions.sampling.RegionSample(sampled=10, n_samples=100, n_once=4, n_twice=1)
+    assert sample.estimate == 10 + 4 * 3 / (2 * (1 + 1))  # Chao 1984, bias-corrected
+    assert sample.coverage == 0.96

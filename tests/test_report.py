@@ -73,6 +73,17 @@ def test_the_reading_is_computed_from_the_numbers(labelled):
         assert ("already is the code" in reading) == is_code
 
 
+def test_the_highest_accuracy_is_the_one_without_noise(labelled):
+    rates = {"forward": (0.8, 0.5), "3 steps": (0.9, 0.4), "exact": (0.85, 0.6)}
+    readouts = [
+        dataclasses.replace(labelled.readouts[0], solver=name, accuracy={0.0: clean, 0.1: noisy})
+        for name, (clean, noisy) in rates.items()
+    ]
+    sentence = report._readout_reading(readouts, 1.0)
+    assert "80.0% of the held-out images" in sentence and "the highest is “3 steps”" in sentence
+    assert "At noise 0.1 it is 50.0% and 60.0%" in sentence
+
+
 def test_the_standard_error_is_the_largest_binomial_one_in_points(labelled):
     n_images = len(labelled.gaps[1, "exact"])
     rates = [rate for row in labelled.readouts for rate in row.accuracy.values()]

@@ -257,3 +257,16 @@ def test_a_rate_beyond_float32_silences_float32_data(lam):
     solution = silently(sc.solve, problem)
     assert solution.codes.dtype == np.float32
     assert not solution.codes.any() and solution.converged.all()
+
+
+@pytest.mark.parametrize("exponent", [-400, -220, 220, 400])
+def test_an_absolute_gap_scales_with_the_square_of_the_data(exponent):
+    x, dictionary = np.random.default_rng(0).standard_normal((4, 6)), sc.Dictionary.random(9, 6, 0)
+    t = 2.0**exponent
+    problem = sc.SparseCodingProblem(x, dictionary, sc.Laplace(0.3))
+    codes = sc.ForwardTransform().solve(problem).codes
+    scaled = sc.SparseCodingProblem(t * x, dictionary, sc.Laplace(0.3 * t))
+    gap = problem.dual_gap(codes)
+    assert gap.min() > 0.01
+    np.testing.assert_allclose(scaled.dual_gap(t * codes), gap * t * t, rtol=UNITS)
+    np.testing.assert_allclose(scaled.objective(t * codes), problem.objective(codes) * t * t)

@@ -557,6 +557,16 @@ def _first(solver, problem, n):
     return [next(steps).copy() for _ in range(n)]
 
 
+def test_calibration_prefers_silence_to_a_code_that_costs_more():
+    atoms = np.ones((5, 4)) + 0.05 * np.random.default_rng(0).standard_normal((5, 4))
+    atoms /= np.linalg.norm(atoms, axis=1, keepdims=True)
+    problem = sc.SparseCodingProblem(np.ones((1, 4)), sc.Dictionary(atoms), sc.SpikeSlab(1.0))
+    plain = sc.ForwardTransform().solve(problem)  # five atoms for one signal, at a cost of 1 each
+    assert (plain.codes != 0).all() and plain.objective[0] > 5 > 2.0
+    calibrated = sc.ForwardTransform(calibrate=True).solve(problem)
+    assert not calibrated.codes.any() and calibrated.objective[0] == 2.0
+
+
 def test_fista_takes_the_points_of_nesterovs_sequence():
     """Beck & Teboulle 2009, (4.1)-(4.3), written out for three iterates."""
     dictionary, lam = DICTIONARIES["overcomplete"], 0.05
@@ -584,10 +594,11 @@ def test_fista_takes_the_points_of_nesterovs_sequence():
 
 def test_fista_restarts_where_momentum_points_uphill():
     """On a long valley it needs far fewer iterations than without, and each restart begins anew."""
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(2)
     basis = np.linalg.qr(rng.standard_normal((12, 12)))[0]
-    atoms = basis * np.geomspace(1, 0.02, 12)[:, None] @ np.linalg.qr(
-        rng.standard_normal((12, 12)))[0]  # fmt: skip
+    atoms = basis * np.geomspace(1, 0.02, 12) @ np.linalg.qr(rng.standard_normal((12, 12)))[0]
+    norms = np.linalg.norm(atoms, axis=1)
+    assert norms.max() < 4 * norms.min()  # no atom gets a step of its own, which would level it
     x = rng.standard_normal((4, 12)) @ atoms
     problem = sc.SparseCodingProblem(x, sc.Dictionary(atoms), sc.Gaussian(1e-6))
     restarted = sc.FISTA(1e-8, 200_000).solve(problem)

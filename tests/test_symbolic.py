@@ -8,12 +8,13 @@ import time
 
 import numpy as np
 import pytest
+import sympy as sp
 import tolerances
 
 import sparsecnn as sc
 from sparsecnn.symbolic.curvature import curvature
 from sparsecnn.symbolic.envelope import Curve, Envelope
-from sparsecnn.symbolic.evidence import excess
+from sparsecnn.symbolic.evidence import PROVED, REFUTED, exact_minimum, excess
 from sparsecnn.symbolic.parser import parse
 from sparsecnn.symbolic.penalty import Penalty, Z
 from sparsecnn.symbolic.prox import solve_prox
@@ -503,3 +504,17 @@ def test_no_code_at_all_has_a_prox_of_its_own_shape():
     assert prior.prox(nothing).shape == (0, 2)
     dx, params = prior.prox_vjp(nothing, 1.0, nothing)
     assert dx.shape == (0, 2) and (params["lam"] == 0).all()
+
+
+def test_exact_arithmetic_tells_a_touching_root_from_a_crossing():
+    lam, inputs = sp.Rational(1, 2), [sp.Rational(k, 4) for k in (-9, -2, 0, 1, 2, 7)]
+    penalty = Penalty.from_text("lam*abs(z)")
+
+    def prox(x, rate=lam):
+        return sp.sign(x) * sp.Max(abs(x) - rate, 0)
+
+    # at its minimum the objective touches its least value: a root of even multiplicity
+    assert exact_minimum(penalty, prox, {"lam": lam}, inputs).verdict == PROVED
+    for wrong in (lam + sp.Rational(1, 1000), lam - sp.Rational(1, 1000)):
+        found = exact_minimum(penalty, lambda x, w=wrong: prox(x, w), {"lam": lam}, inputs)
+        assert found.verdict == REFUTED

@@ -23,6 +23,7 @@ from .arguments import (
 )
 from .progress import Progress
 
+_SWEPT = 32  # images of the coherence sweep
 _PRIORS = {"exponential": "Exponential", "laplace": "Laplace"}
 _DATA_HELP = (
     "digits, images (scikit-learn's photographs), or a path: IDX files such as MNIST's, npz, npy, "
@@ -75,13 +76,10 @@ def add_compare(commands):
         ),
         ("--lam", {"type": rate, "metavar": "X"}, "sparsity weight (default: from the pixels)"),
         ("--epochs", {**count, "default": 8}, "passes over the images while learning (default 8)"),
-        (
-            "--learn",
-            {**many, "default": 4000},
-            "images the filters are learned on, at most (4000)",
-        ),
+        ("--learn", {**many, "default": 4000}, "images the filters learn from, at most (4000)"),
         ("--train", many, "images the readouts are trained on, at most (default: all)"),
         ("--test", {**count, "type": at_least(2)}, "held-out images, at most (default: all)"),
+        ("--limit", many, "images in every stage, at most (default: as the other options say)"),
         ("--noise", {"type": noise_levels, "metavar": "X,X"}, "noise levels (default 0.1,0.2)"),
     ):
         parser.add_argument(flag, help=text, **settings)
@@ -94,16 +92,12 @@ def _run_compare(arguments):
 
     started = time.perf_counter()
     check_out(arguments.out)
-    with Progress(quiet=arguments.json) as progress:
-        progress.stage("reading images", 0, 1)
+    _apply_limit(arguments)
+    with Progress("compare", "reading images", quiet=arguments.json) as progress:
         data = _data(arguments)
         plan = _plan(data, arguments)
         hierarchy = _learned_hierarchy(data, plan, arguments, progress)
-        test, labels = data.test[: arguments.test], data.test_labels
-        readout = None
-        if labels is not None:
-            labels = labels[: arguments.test]
-            readout = data.train[: arguments.train], data.train_labels[: arguments.train]
+        test, labels, readout = _held_out(data, arguments)
         result = comparison.compare(
             hierarchy,
             x=test,
@@ -114,21 +108,33 @@ def _run_compare(arguments):
             progress=progress.stage,
         )
         _refuse_blank(result)
-        progress.stage("error against coherence", 1, 1)
         first = hierarchy.levels[0]
         sweep = comparison.coherence_sweep(
-            test, first.dictionary, first.prior, random_state=arguments.seed
+            test,
+            first.dictionary,
+            first.prior,
+            n_samples=min(_SWEPT, arguments.limit or _SWEPT),
+            random_state=arguments.seed,
+            progress=lambda _, k, n: progress.stage("error against coherence", k, n),
         )
         seconds = time.perf_counter() - started
         meta = _meta(data, test, readout, plan, arguments, seconds)
         result = dataclasses.replace(result, meta=meta)
-        progress.stage(f"writing {arguments.out}", 1, 1)
+        progress.stage(f"writing {arguments.out}")
         from ..report import write_report
 
         write_report(result, arguments.out, sweep=sweep)
     _print_comparison(result, sweep, arguments)
     exact = [row for row in result.rows if row.solver == result.reference]
     return EXIT_OK if all(row.converged == 1 for row in exact) else EXIT_NOT_CONVERGED
+
+
+def _apply_limit(arguments):
+    """``--limit`` bounds the images of each stage."""
+    if arguments.limit is not None:
+        for stage in ("learn", "train", "test"):
+            said = getattr(arguments, stage)
+            setattr(arguments, stage, min(said or arguments.limit, arguments.limit))
 
 
 def _data(arguments):
@@ -142,6 +148,15 @@ def _data(arguments):
         labels=arguments.labels,
         image_shape=arguments.image_shape,
     )
+
+
+def _held_out(data, arguments):
+    """The images to compare on, their labels, and what the readouts are trained on."""
+    test, labels, readout = data.test[: arguments.test], data.test_labels, None
+    if labels is not None:
+        labels = labels[: arguments.test]
+        readout = data.train[: arguments.train], data.train_labels[: arguments.train]
+    return test, labels, readout
 
 
 def _refuse_blank(result):
@@ -208,7 +223,7 @@ def _learned_hierarchy(data, plan, arguments, progress):
         prior=plan["prior"],
         n_epochs=arguments.epochs,
         init="data",
-        tol=1e-3,  # of the codes that the next level learns from
+        tol=1e-2,  # of the codes that the next level learns from
         random_state=arguments.seed,
     )
     with warnings.catch_warnings():

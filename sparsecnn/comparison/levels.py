@@ -11,6 +11,8 @@ from ..validation import ConvergenceWarning
 from .measures import jaccard, known_mean, norms, relative_error
 from .results import ComparisonRow, LevelInfo
 
+#: So few iterations are a layer or an unrolled network, which certifies nothing on its way.
+_FIXED_STEPS = 100
 _TIMED_SAMPLES = 512
 
 
@@ -19,18 +21,19 @@ class LevelComparison:
 
     def __init__(self, level, problem, solvers):
         self.level, self.stated = level, problem
-        units = {s for _, s in problem.scale_groups()}
-        # every number here is relative, so far-off data may as well be compared in their own unit
-        problem = self.problem = problem.in_units(units.pop()) if len(units) == 1 else problem
+        problem = self.problem = in_own_unit(problem)
         self.names = list(solvers)
-        self.solutions = {
-            name: solve_quietly(solver, problem, name == self.names[-1])
-            for name, solver in solvers.items()
-        }
+        self.solutions, self.milliseconds = {}, {}
+        for name, solver in solvers.items():
+            start = time.process_time()
+            self.solutions[name] = solve_quietly(solver, problem, name == self.names[-1])
+            seconds = time.process_time() - start
+            self.milliseconds[name] = (
+                _bare_milliseconds(solver, problem)
+                if has_fixed_steps(solver)
+                else seconds * 1e6 / problem.n_samples
+            )
         self.reference = self.solutions[self.names[-1]]
-        self.milliseconds = {
-            name: _cpu_milliseconds(solver, problem) for name, solver in solvers.items()
-        }
         self._size = norms(problem.x)
         self._residual = problem.residual(self.reference.codes)
         self.errors = {
@@ -68,6 +71,17 @@ class LevelComparison:
         return float(np.mean(sizes[seen] / self._size[seen])) if seen.any() else 0.0
 
 
+def in_own_unit(problem):
+    """The problem of far-off data in their unit: relative numbers are the same there."""
+    units = {s for _, s in problem.scale_groups()}
+    return problem.in_units(units.pop()) if len(units) == 1 else problem
+
+
+def has_fixed_steps(solver):
+    """Whether the solver stands for a layer or an unrolled network."""
+    return solver.max_iter <= _FIXED_STEPS
+
+
 def solve_quietly(solver, problem, is_reference):
     """Solve; only the reference is expected to converge, and warns if it does not."""
     with warnings.catch_warnings():
@@ -76,17 +90,9 @@ def solve_quietly(solver, problem, is_reference):
         return solver.solve(problem)
 
 
-def _cpu_milliseconds(solver, problem):
-    """CPU milliseconds per 1,000 samples: the bare iterations of a fixed number of steps,
-    else a whole solve.
-    """
+def _bare_milliseconds(solver, problem):
+    """CPU milliseconds per 1,000 samples of a fixed number of steps, without certificates."""
     part = problem.subset(slice(0, _TIMED_SAMPLES))
-    fixed = solver.max_iter <= 100
     start = time.process_time()
-    if fixed:
-        steps = solver.iterates(part, None)
-        for _ in range(solver.max_iter):
-            next(steps)
-    else:
-        solve_quietly(solver, part, False)
+    solver.advance(part, solver.max_iter)
     return (time.process_time() - start) * 1e6 / part.n_samples

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..solvers import ForwardTransform
 from ..validation import ConvergenceWarning, InputError
+from .levels import has_fixed_steps
 from .measures import known_mean, relative_error
 from .results import ReadoutRow
 
@@ -67,9 +68,16 @@ class _Encoder:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # the level tables carry the gaps
             for start in range(0, len(x), 4096):
-                codes = self.hierarchy.encode(x[start : start + 4096], self.solver)
+                codes = self._pass(x[start : start + 4096])
                 parts.append(codes.reshape(len(codes), -1))
         return np.concatenate(parts)
+
+    def _pass(self, x):
+        if not has_fixed_steps(self.solver):
+            return self.hierarchy.encode(x, self.solver)
+        for level in self.hierarchy.levels:  # nothing to certify
+            x = level.pass_up(self.solver.advance(level.problem(x), self.solver.max_iter))
+        return x
 
 
 def _fit_readout(features, labels):

@@ -205,7 +205,7 @@ class CoherencePoint:
         Which atoms, and what was varied ("stride 2", "16 atoms").
     mutual_coherence : float
     gap, code_error, support_overlap : float
-        Of the forward transform, against the exact code (relative gap 1e-6).
+        Of the forward transform, against the code (relative gap 1e-3).
     calibrated_error : float
         Code error of the calibrated forward transform.
     """

@@ -116,9 +116,7 @@ def _compared_levels(hierarchy, solvers, x, stage):
     compared = []
     for i, level in enumerate(hierarchy.levels):
         stage(f"level {i + 1} of {len(hierarchy.levels)}", i)
-        x = x.reshape(len(x), *level.dictionary.signal_shape)
-        problem = SparseCodingProblem(x, level.dictionary, level.prior)
-        compared.append(LevelComparison(i + 1, problem, solvers))
+        compared.append(LevelComparison(i + 1, level.problem(x), solvers))
         x = level.pass_up(compared[-1].reference.codes)
     return compared
 

@@ -96,7 +96,7 @@ def _read(source, settings):
     if not isinstance(source, str | os.PathLike):
         raise InputTypeError(f"source is {source!r}; expected 'digits', 'images' or a path.")
     path, bundled = Path(source), _BUNDLED.get(source)
-    if bundled is None and not path.exists():
+    if bundled is None and not (os.fspath(source) and path.exists()):  # "" is no folder
         raise InputError(
             f"data is {str(source)!r}, which is no file or folder here; expected 'digits', "
             "'images', an IDX, npz or npy file, or a folder of images. Check the path."

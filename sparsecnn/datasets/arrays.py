@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from ..validation import InputError
-from .labels import checked_labels
+from .labels import checked_labels, joined_labels
 from .pixels import as_pictures, refuse_oversized
 from .sets import Part, image_set
 
@@ -179,11 +179,12 @@ def _joined(batches, path):
     if len(shapes) > 1:
         raise InputError(f"{path}: the archives hold images of shapes {shapes}; expected one.")
     labels = [batch.labels for batch in batches]
-    if any(given is None for given in labels):
-        labels = None
+    whole = not any(given is None for given in labels)
+    if not whole and any(given is not None for given in labels):
+        raise InputError(f"{path}: some archives have labels and some have none; expected all.")
     return Part(
         np.concatenate([batch.pictures for batch in batches]),
-        None if labels is None else np.concatenate(labels),
+        joined_labels(labels, path) if whole else None,
     )
 
 

@@ -58,12 +58,6 @@ def read_folder(path, settings):
     idx = idx_files([file for file in files if file not in pictures + archives], path)
     if any(kind == "images" for _, kind in idx):
         return _idx_set(path, idx, settings)
-    for key in ("images", "labels", "image_shape"):
-        if getattr(settings, key) is not None and not archives:
-            raise InputError(
-                f"{key} is {getattr(settings, key)!r}, but {path} holds no arrays to name; "
-                "expected npz or npy files. Leave it away."
-            )
     split = _split_folders(folders)
     if split:
         return _given_parts(path, split, folders, settings)
@@ -71,6 +65,7 @@ def read_folder(path, settings):
     if not pictures and not archives and len(classes) <= 1 and len(folders) == 1:
         return dataclasses.replace(read_folder(folders[0], settings), name=path.name)
     if pictures or classes:
+        _refuse_names(path, settings)
         part, notes = _read_part(path)
         others = [file.name for file in archives] + [
             f"{folder.name}/" for folder in folders if folder not in classes
@@ -119,6 +114,15 @@ def _idx_set(path, idx, settings):
 
 
 # -- pictures -------------------------------------------------------------------------------
+def _refuse_names(path, settings):
+    for key in ("images", "labels", "image_shape"):
+        if getattr(settings, key) is not None:
+            raise InputError(
+                f"{key} is {getattr(settings, key)!r}, but {path} holds pictures, no arrays to "
+                "name; expected npz or npy files. Leave it away, or name the file."
+            )
+
+
 def _split_folders(folders):
     """The folders of a split by part, {} if there is none (a class may be called "train")."""
     roles = {word: part for part, words in PARTS.items() for word in words}
@@ -130,6 +134,7 @@ def _split_folders(folders):
 
 
 def _given_parts(path, split, folders, settings):
+    _refuse_names(path, settings)
     held = "test" if "test" in split else "val"
     notes = [
         f"{folder.name}/ is set aside"

@@ -47,6 +47,15 @@ def _is_one_hot(labels):
     return bool(((labels == 0) | (labels == 1)).all() and (labels.sum(axis=1) == 1).all())
 
 
+def joined_labels(parts, where):
+    """The labels of several parts in one array, all numbers or all names."""
+    if len({labels.dtype.kind in "US" for labels in parts}) > 1:
+        raise InputError(
+            f"{where}: some labels are numbers and some are names; expected one kind for all parts."
+        )
+    return np.concatenate(parts)
+
+
 def as_classes(labels):
     """Numbers from 0; None if there are none, or only one class."""
     if labels is None:

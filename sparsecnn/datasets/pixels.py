@@ -17,6 +17,7 @@ from ..validation import InputError
 MAX_BYTES = 2**32
 FULL_SCALES = (1, 255, 4095, 65535)
 _CHANNELS = (1, 3, 4)
+_LARGE = 64  # side from which three grey images are rather the colours of one
 _LAYOUTS = "(n, height, width), (n, channels, height, width) or (n, height, width, channels)"
 
 
@@ -127,6 +128,11 @@ def as_pictures(array, where, image_shape=None):
         return _from_rows(array, where, image_shape)
     if array.ndim == 3 and array.shape[2] in _CHANNELS and array.shape[1] > 4:
         return _one_picture(array, where)
+    if array.ndim == 3 and len(array) == 3 and min(array.shape[1:]) >= _LARGE:
+        raise InputError(
+            f"{where}: an array of shape {array.shape} is one picture in three colours or three "
+            "grey ones; expected a stack (n, channels, height, width). Store x[None] or x[:, None]."
+        )
     if array.ndim not in (3, 4):
         raise InputError(
             f"{where}: an array of shape {array.shape} is not a stack of images; expected "

@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 
 from ..validation import InputError
-from .labels import as_classes, checked_labels, stratified
+from .labels import as_classes, checked_labels, joined_labels, stratified
 from .pixels import common_scale, divided, grey, tiles_of
 
 
@@ -184,7 +184,7 @@ def _split(name, parts, settings, scale, notes):
                 notes += ("labels left unused: only one of the training and test parts has any",)
             labels = [None, None]
         else:
-            classes = as_classes(np.concatenate(labels))
+            classes = as_classes(joined_labels(labels, name))
             labels = [None] * 2 if classes is None else np.split(classes, [len(images[0])])
         return ImageSet(name, *images, *labels, scale, notes)
     (images,), (labels,) = [part.pictures for part in parts], labels

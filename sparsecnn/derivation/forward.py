@@ -61,7 +61,7 @@ def derive(
     estimator : {"map", "mean"}
         The most probable code (a prox), or the posterior mean (of orthonormal atoms).
     time_limit : float or None
-        Seconds after which the derivation stops with an error; all checks of ``verify`` together
+        Seconds of computing after which it stops with an error; all checks of ``verify`` together
         have as many, and what is left open then is UNDECIDED. None sets no limit.
     **parameters : float
         Values for the names in a formula (default 1, or the nearest admissible).
@@ -93,8 +93,12 @@ def derive(
         raise InputError(f"dictionary is {dictionary!r}; expected one of {DICTIONARIES}.")
     _refuse_vectors(prior)
     noise = as_number(noise, "noise", positive=True)
-    with within(time_limit, f"deriving {reprlib.repr(prior)}", _WAY_OUT):
-        found = _derived(as_prior(prior, parameters), dictionary, noise, estimator)
+    found = within(
+        time_limit,
+        lambda: _derived(as_prior(prior, parameters), dictionary, noise, estimator),
+        f"deriving {reprlib.repr(prior)}",
+        _WAY_OUT,
+    )
     return dataclasses.replace(found, time_limit=time_limit)
 
 

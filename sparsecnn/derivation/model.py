@@ -6,10 +6,9 @@ Knows no prior: what a check computes is its author's business.
 from __future__ import annotations
 
 import dataclasses
-import time
 from collections.abc import Callable
 
-from ..symbolic.deadline import TimeLimitError, within
+from ..symbolic.deadline import TimeLimitError, clock, within
 from ..symbolic.evidence import UNDECIDED, Evidence, weakest
 from ..validation import InputError
 
@@ -46,11 +45,13 @@ class Step:
         if self.check is None:
             return (Evidence("numeric", UNDECIDED, "the step has no check"),)
         try:
-            with within(time_limit, "the check", "Verify it without a time limit."):
-                found = self.check()
-                return (found,) if isinstance(found, Evidence) else tuple(found)
+            return within(time_limit, self._found, "the check", "Verify it with more time.")
         except (ArithmeticError, NotImplementedError, RecursionError, TimeLimitError) as error:
             return (Evidence("numeric", UNDECIDED, f"the check did not finish ({error})"),)
+
+    def _found(self):
+        found = self.check()
+        return (found,) if isinstance(found, Evidence) else tuple(found)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -131,7 +132,7 @@ class Derivation:
     source : str
         What is read in which paper, and what is reconstructed or measured here.
     time_limit : float or None
-        Seconds that all checks together may take; None sets no limit.
+        Seconds of computing that all checks together may take; None sets no limit.
     """
 
     title: str
@@ -160,10 +161,11 @@ class Derivation:
         -------
         Verification
         """
-        begun, left, found = time.monotonic(), self.time_limit, []
+        seconds, left, found = clock(), self.time_limit, []
+        begun = seconds()
         for step in self.steps:
             if left is not None:
-                left = max(self.time_limit - (time.monotonic() - begun), 1e-3)
+                left = max(self.time_limit - (seconds() - begun), 1e-3)
             found.append(step.verify(left))
         return Verification(self.title, self.steps, tuple(found))
 

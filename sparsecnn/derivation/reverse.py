@@ -48,7 +48,7 @@ def explain(activation, *, dim=None, time_limit=20.0):
     dim : int, optional
         For a callable that maps vectors (last axis): their length.
     time_limit : float or None
-        Seconds after which the search stops with an error; None sets no limit.
+        Seconds of computing after which it stops with an error; None sets no limit.
 
     Returns
     -------
@@ -68,8 +68,8 @@ def explain(activation, *, dim=None, time_limit=20.0):
     (False, True)
     """
     refuse_class(activation, "activation")
-    with within(time_limit, f"explaining {reprlib.repr(activation)}", _WAY_OUT):
-        return _explained(activation, dim)
+    what = f"explaining {reprlib.repr(activation)}"
+    return within(time_limit, lambda: _explained(activation, dim), what, _WAY_OUT)
 
 
 _WAY_OUT = (

@@ -255,6 +255,17 @@ class ConvDictionary:
         return bool(self._gram_entries.deviation <= orthonormal_tolerance(self.filters))
 
     @functools.cached_property
+    def gram(self):
+        """array, shape (n_codes, n_codes): ``D^T D`` in float64, of all copies of all filters.
+
+        For small images: it takes as many numbers as the square of a sample's codes.
+        """
+        n_codes, twin = int(np.prod(self.code_shape)), self.astype(np.float64)
+        codes = np.eye(n_codes).reshape(n_codes, *self.code_shape)
+        rows = twin.synthesize(codes).reshape(n_codes, -1)
+        return rows @ rows.T
+
+    @functools.cached_property
     def gram_deviation(self):
         return filter_bank.gram_deviation(self)
 

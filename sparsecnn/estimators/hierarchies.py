@@ -99,7 +99,8 @@ class HierarchicalSparseCoder(_LevelsLearner, Coder):
         First filters: random directions, or patches, or those of a dictionary; for every level, or
         one per level.
     image_shape : None, "square", (height, width) or (channels, height, width)
-        What a row of ``X`` is. None: a signal, an image of height 1.
+        What a row of ``X`` is. None: a signal, an image of height 1 (with a warning if its length
+        is a square).
     steps : int or None
         1: the forward pass of the equal CNN; k: as many FISTA iterations per level (ISTA for priors
         that are not convex); None: every level to ``tol``.
@@ -226,7 +227,8 @@ class SparseCNNClassifier(ClassifierMixin, _LevelsLearner, ImageEstimator):
         First filters: random directions, or patches, or those of a dictionary; for every level, or
         one per level.
     image_shape : None, "square", (height, width) or (channels, height, width)
-        What a row of ``X`` is. None: a signal, an image of height 1.
+        What a row of ``X`` is. None: a signal, an image of height 1 (with a warning if its length
+        is a square).
     steps : int or None
         1: the forward pass of the CNN; k: as many FISTA iterations per level (ISTA for priors that
         are not convex); None: every level to ``tol``.

@@ -23,11 +23,15 @@ _FACED = 256  # signals that random atoms are turned towards
 
 @dataclasses.dataclass(frozen=True)
 class LevelPlan:
-    """What a level is to become: ``start(signals, rng)`` makes its first dictionary."""
+    """What a level is to become: ``start(signals, rng)`` makes its first dictionary.
+
+    ``statistics`` are those of that dictionary, where learning goes on.
+    """
 
     start: Callable
     prior: object
     pool: object = None
+    statistics: object = None
 
 
 def dense_plan(n_atoms, prior, init):
@@ -199,7 +203,7 @@ class Lesson:
     def __init__(self, estimator, context, images, plan, x, below, rng):
         self.estimator, self.context, self.images, self.plan = estimator, context, images, plan
         self.x, self.below, self.rng = x, list(below), rng
-        self.record = LearningRecord(plan.start(x, rng), np.array([]), 0)
+        self.record = LearningRecord(plan.start(x, rng), np.array([]), 0, plan.statistics)
         self.n_epochs_done, self.interrupted = 0, False
 
     def run(self, n_epochs):
@@ -218,6 +222,7 @@ class Lesson:
                 tol=estimator.learn_tol,
                 random_state=self.rng,
                 on_epoch=self._end,
+                statistics=self.plan.statistics,
             )
         except KeyboardInterrupt:
             self.interrupted = True

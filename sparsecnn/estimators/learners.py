@@ -20,6 +20,9 @@ class _OneLevelLearner(LayerwiseLearner, Coder):
     def partial_fit(self, X, y=None):
         """Learn one more epoch, on ``X``, from the atoms so far (from new ones at first).
 
+        What earlier samples taught is kept, as between the batches of ``fit``. A blank ``X``, all
+        zero, is passed over.
+
         Sets ``hierarchy_`` and ``objective_``; the certificates of training codes, which belong to
         a whole ``fit``, go.
 
@@ -37,8 +40,12 @@ class _OneLevelLearner(LayerwiseLearner, Coder):
         known = getattr(self, "hierarchy_", None)
         x = self._read(X, reset=known is None)
         plans = self._plans()
+        if not x.any():
+            return self
         if known is not None:
-            plans = [LevelPlan(lambda x, rng: known.levels[0].dictionary, plans[0].prior)]
+            learned = getattr(self, "_statistics", None)  # not in every model file
+            start = known.levels[0].dictionary
+            plans = [LevelPlan(lambda x, rng: start, plans[0].prior, statistics=learned)]
         context.call_on_fit_task_begin(estimator=self, X=X)
         self._keep(self._learn(x, context, plans=plans, n_epochs=1, code=False))
         for name in ("gap_", "dual_gap_", "converged_", "n_iter_"):
@@ -59,6 +66,7 @@ class _OneLevelLearner(LayerwiseLearner, Coder):
     def _keep(self, learned):
         self.hierarchy_ = learned.hierarchy
         self.objective_ = learned.records[0].objective
+        self._statistics = learned.records[0].statistics
         self.n_epochs_ = learned.n_epochs[0]
         self.interrupted_ = learned.interrupted
 
@@ -190,7 +198,8 @@ class ConvDictionaryLearner(_OneLevelLearner):
         First filters: random directions, or patches, or those of a dictionary (then ``n_atoms``,
         ``kernel_size``, ``stride`` and ``padding`` are not used).
     image_shape : None, "square", (height, width) or (channels, height, width)
-        What a row of ``X`` is. None: a signal, an image of height 1.
+        What a row of ``X`` is. None: a signal, an image of height 1 (with a warning if its length
+        is a square).
     steps : int or None
         For ``transform``. 1: the CNN layer ``prox(D^T x)``; k: as many FISTA iterations (ISTA for
         priors that are not convex); None: to ``tol``.

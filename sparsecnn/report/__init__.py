@@ -255,5 +255,7 @@ def _data(kind, drawn, **settings):
     """A figure, or the figure of axes, as a data address."""
     figure = drawn if isinstance(drawn, matplotlib.figure.Figure) else drawn.figure
     buffer = io.BytesIO()
+    figure.get_layout_engine().execute(figure)
+    figure.set_layout_engine("none")  # saving would lay it out and draw it twice otherwise
     figure.savefig(buffer, **settings)
     return f"data:{kind};base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"

@@ -167,6 +167,36 @@ class Solver:
                 _warn(solution)
         return solution
 
+    def advance(self, problem, n_iter, start=None):
+        """Codes after ``n_iter`` iterations, without certificates.
+
+        Parameters
+        ----------
+        problem : SparseCodingProblem
+        n_iter : int
+        start : array-like, shape ``problem.shape``, optional
+            Warm start; left untouched.
+
+        Returns
+        -------
+        array, shape ``problem.shape``
+        """
+        self.check(problem)
+        n_iter, start = as_integer(n_iter, "n_iter"), _checked_start(problem, start)
+        codes = np.empty(problem.shape, dtype=problem.x.dtype)
+
+        def work(block):
+            rows, s = block
+            exponent = int(np.log2(s))
+            begin = None if start is None else np.ldexp(start[rows], -exponent)
+            steps = self.iterates(problem.subset(rows).in_units(s), begin)
+            for _ in range(n_iter):
+                found = next(steps)
+            codes[rows] = np.ldexp(found, exponent)
+
+        _in_threads(work, _blocks(problem))
+        return codes
+
     def _solve_block(self, problem, start, rows, s):
         exponent = int(np.log2(s))
         block = problem.subset(rows).in_units(s)

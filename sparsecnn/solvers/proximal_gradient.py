@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 
 import array_api_compat
@@ -13,6 +14,8 @@ from .base import Solver, refuse_unbounded
 
 #: norms of atoms that differ by more than this get steps of their own
 _UNEQUAL = 4.0
+#: so few codes, or at most twice an atom's entries, are multiplied by their Gram matrix
+_FEW = 256
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,14 +57,15 @@ class ISTA(Solver):
     def iterates(self, problem, start):
         step = safe_step(problem) if self.step is None else self.step
         prior = problem.prior
-        pull = problem.projections() if start is None else -problem.gradient(start)
+        slope = _Descent(problem)
+        pull = problem.projections() if start is None else slope.at(start)
         codes = 0 * pull if start is None else start
         while True:
             codes = prior.prox(codes + step * pull, step)
             keep = yield codes
             if keep is not None:
-                codes, problem = codes[keep], problem.subset(keep)
-            pull = -problem.gradient(codes)
+                codes, slope = codes[keep], slope.subset(keep)
+            pull = slope.at(codes)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,7 +102,7 @@ class FISTA(Solver):
         refuse_unbounded(problem, self)
 
     def iterates(self, problem, start):
-        step, prior = convex_steps(problem), problem.prior
+        step, prior, slope = convex_steps(problem), problem.prior, _Descent(problem)
         point = problem.projections() * 0 if start is None else start
         xp = array_api_compat.array_namespace(point)
         previous = point
@@ -106,11 +110,10 @@ class FISTA(Solver):
         momentum = xp.ones((point.shape[0], *trailing), dtype=point.dtype)
         axes = tuple(range(1, point.ndim))
         while True:
-            pull = -problem.gradient(point)
-            codes = prior.prox(point + step * pull, step)
+            codes = prior.prox(point + step * slope.at(point), step)
             keep = yield codes
             if keep is not None:
-                problem = problem.subset(keep)
+                slope = slope.subset(keep)
                 codes, previous, point, momentum = (
                     a[keep] for a in (codes, previous, point, momentum)
                 )
@@ -123,6 +126,33 @@ class FISTA(Solver):
                 codes + xp.where(uphill, xp.zeros_like(momentum), (momentum - 1) / faster) * change
             )
             previous, momentum = codes, faster
+
+
+class _Descent:
+    """``D^T (x - D z)`` for many ``z``, by the Gram matrix where that is less work."""
+
+    def __init__(self, problem):
+        self._problem, dictionary = problem, problem.dictionary
+        n_codes, size = int(np.prod(dictionary.code_shape)), dictionary.atoms[0].size
+        self._gram = None
+        if problem.mask is None and n_codes <= max(2 * size, _FEW):
+            self._gram = dictionary.gram.astype(problem.x.dtype, copy=False)
+            self._target = problem.projections()
+
+    def at(self, codes):
+        """The steepest descent of the fidelity at ``codes``."""
+        if self._gram is None:
+            return -self._problem.gradient(codes)
+        flat = codes.reshape(len(codes), -1)
+        return self._target - (flat @ self._gram).reshape(codes.shape)
+
+    def subset(self, rows):
+        """The same for some of the samples."""
+        part = copy.copy(self)
+        part._problem = self._problem.subset(rows)
+        if self._gram is not None:
+            part._target = self._target[rows]
+        return part
 
 
 def convex_steps(problem):
