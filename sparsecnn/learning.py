@@ -239,9 +239,9 @@ class AtomStatistics:
     def in_units(self, unit):
         """A copy for signals and codes measured in units of ``unit`` (a power of two)."""
         twin = object.__new__(AtomStatistics)
-        factor = (self._unit / unit) ** 2
+        exponent = int(np.clip(2 * (np.log2(self._unit) - np.log2(unit)), -900, 900))
         twin.__dict__.update(self.__dict__, _unit=unit)
-        twin._lags, twin._pull = self._lags * factor, self._pull * factor
+        twin._lags, twin._pull = np.ldexp(self._lags, exponent), np.ldexp(self._pull, exponent)
         return twin
 
     def add(self, dictionary, residual, codes):

@@ -416,3 +416,16 @@ def test_a_level_of_anything_but_a_dictionary_and_a_fitting_prior_is_refused():
     for wrong in (("a", 3), (dictionary, 3), (dictionary, sc.Laplace(np.ones(7)))):
         with pytest.raises((sc.InputError, sc.InputTypeError)):
             sc.Level(*wrong)
+
+
+def test_the_exact_readout_reads_codes_of_gap_1e_4(monkeypatch):
+    from sparsecnn.comparison import readouts
+
+    dictionary, prior = sc.ConvDictionary.random(4, 3, (8, 8), random_state=0), sc.Exponential(0.05)
+    x, y = np.random.default_rng(0).random((24, 1, 8, 8)), np.arange(24) % 2
+    fit, read = readouts._fit_readout, []
+    monkeypatch.setattr(readouts, "_fit_readout", lambda f, y: read.append(f) or fit(f, y))
+    sc.compare(sc.Hierarchy([sc.Level(dictionary, prior)]), x=x, y=y, readout=(x, y), noise=(0.0,))
+    problem = sc.SparseCodingProblem(x, dictionary, prior)
+    gaps = [problem.relative_gap(f.reshape(problem.shape)).max() for f in read]
+    assert gaps[0] <= 1e-4 < gaps[1]  # the reference comes first, then ten steps

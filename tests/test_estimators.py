@@ -720,3 +720,16 @@ def test_random_filters_face_the_images_so_that_no_level_is_silent(seed):
     x = 3 * np.random.RandomState(0).uniform(size=(20, 3))
     coder = sc.HierarchicalSparseCoder(n_atoms=(3, 4), n_epochs=1, random_state=seed).fit(x)
     assert all(solution.codes.any() for solution in coder.solutions(x))
+
+
+def test_k_steps_are_k_steps_however_easy_and_the_most_of_any_level():
+    """An easy code is found in a few iterations; twenty were asked for."""
+    x = np.random.default_rng(0).random((6, 8))
+    easy = sc.SparseCoder(sc.Dictionary.random(4, 8, random_state=0), steps=20).fit(x)
+    assert easy.n_iter_ == 20 and easy.gap_.max() < 1e-6
+    images = np.random.default_rng(1).random((12, 6, 6))
+    coder = sc.HierarchicalSparseCoder(
+        (4, 3), 3, stride=(3, 1), lam=(0.3, 0.01), n_epochs=1, init="data", random_state=0
+    ).fit(images)
+    most = [int(s.n_iter.max()) for s in coder.solutions(images)]
+    assert most[0] != most[1] and coder.n_iter_ == max(most)

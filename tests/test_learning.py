@@ -180,7 +180,7 @@ def test_atoms_are_revived_in_the_first_half_only():
 def test_a_large_unit_changes_nothing_when_learning_goes_on(digits):
     bank = sc.ConvDictionary.random(4, 4, (8, 8), stride=2, random_state=0)
     atoms = []
-    for s in (1.0, 2.0**500):
+    for s in (1.0, 2.0**500, 2.0**-600):
         record = sc.learn_dictionary(
             digits[:64] * s, bank, sc.Exponential(0.1 * s), n_epochs=1, random_state=0
         )
@@ -190,6 +190,7 @@ def test_a_large_unit_changes_nothing_when_learning_goes_on(digits):
         )  # fmt: skip
         atoms.append(record.dictionary.atoms)
     np.testing.assert_allclose(atoms[1], atoms[0], atol=1e-5)
+    np.testing.assert_allclose(atoms[2], atoms[0], atol=1e-5)
 
 
 # -- streams --------------------------------------------------------------------------------

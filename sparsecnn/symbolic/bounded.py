@@ -35,11 +35,14 @@ def kinds(expression, unknown=None):
 def is_tame(expression):
     """Whether SymPy may be asked to simplify it or to take its limits."""
     found = kinds(expression)
-    if found or expression.has(sp.Function):
-        numbers = expression.atoms(sp.Rational)
-        if any(max(abs(n.p), n.q) > _LONGEST for n in numbers):
-            return False
+    numbers = expression.atoms(sp.Rational) if found or expression.has(sp.Function) else ()
+    if any(map(_is_long, numbers)):
+        return False
     return sp.count_ops(expression) <= (_ONE_KIND if len(found) <= 1 else _MIXED)
+
+
+def _is_long(n):
+    return max(abs(n.p), n.q) > _LONGEST
 
 
 def simplified(expression):
@@ -64,10 +67,16 @@ def limit(expression, variable, end, direction):
 @functools.lru_cache(maxsize=4096)
 def _limit_of_term(term, variable, end, direction):
     factor, rest = term.as_independent(variable, as_Add=False)
+    named = {}  # long numbers, seen from the end and with a name each, which SymPy cannot factor
+    if not (is_tame(rest) or end.is_infinite):
+        rest, end = sp.expand_mul(rest.xreplace({variable: variable + end})), sp.S.Zero
+        named = {n: sp.sign(n) * sp.Dummy(positive=True) for n in rest.atoms(sp.Rational)
+                 if _is_long(n)}  # fmt: skip
+        rest = rest.xreplace(named)
     if not is_tame(rest):
         return sp.nan
     try:
         found = sp.limit(rest, variable, end, direction)
     except (NotImplementedError, ValueError):
         return sp.nan
-    return factor * found
+    return factor * found.xreplace({abs(symbol): abs(n) for n, symbol in named.items()})

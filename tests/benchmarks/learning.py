@@ -1,0 +1,85 @@
+# ruff: noqa: E402
+"""What learning costs and reaches: held-out objectives over CPU seconds, and the two long jobs.
+
+Run it as ``python tests/benchmarks/learning.py [patches|images|network]``; ``patches`` and
+``network`` read the folder that SPARSECNN_DATA names. It is no test and asserts nothing. One
+thread, CPU seconds: run an older checkout with PYTHONPATH in turns with this one for a ratio.
+"""
+
+import os
+
+for _name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ[_name] = "1"
+
+import pathlib
+import sys
+import tempfile
+import time
+
+import numpy as np
+
+import sparsecnn as sc
+
+LAM, N_TRAIN, N_ATOMS = 0.15, 20_000, 128
+
+
+def natural_patches(n=21_000):
+    """Centred 8 x 8 patches of unit norm from 24 photographs, flat ones drawn again."""
+    stored = np.load(pathlib.Path(os.environ["SPARSECNN_DATA"]) / "natural-images/kodak_gray.npz")
+    pictures, rng = (
+        [stored[name] / 255.0 for name in sorted(stored.files)],
+        np.random.default_rng(3),
+    )
+    rows = []
+    while len(rows) < n:
+        picture = pictures[rng.integers(len(pictures))]
+        i, j = (rng.integers(size - 7) for size in picture.shape)
+        patch = picture[i : i + 8, j : j + 8].ravel()
+        if patch.std() > 0.02:
+            rows.append((patch - patch.mean()) / np.linalg.norm(patch - patch.mean()))
+    return np.array(rows)
+
+
+def patches(seconds=(1, 2, 4, 8, 16)):
+    x = natural_patches()
+    x, unseen = x[:N_TRAIN], x[N_TRAIN:]
+    start = sc.Dictionary(x[np.random.default_rng(0).choice(N_TRAIN, N_ATOMS, replace=False)])
+    found, begun = [], time.process_time()
+
+    def note(record):
+        found.append((time.process_time() - begun, record.dictionary))
+        return found[-1][0] > seconds[-1]
+
+    sc.learn_dictionary(
+        x, start, sc.Laplace(LAM), n_epochs=1000, random_state=0, on_epoch=note
+    )  # fmt: skip
+    for wanted in seconds:
+        spent, dictionary = next(pair for pair in found if pair[0] >= wanted or pair is found[-1])
+        problem = sc.SparseCodingProblem(unseen, dictionary, sc.Laplace(LAM))
+        energy = sc.FISTA(1e-4, 2000).solve(problem).objective.mean()
+        print(f"{spent:6.1f} s  held-out objective {energy:.5f}")
+
+
+def images():
+    from sparsecnn.cli import main
+
+    begun = time.process_time()
+    with tempfile.TemporaryDirectory() as folder:
+        main(["compare", "--data", "images", "--out", f"{folder}/page.html"])
+    print(f"compare --data images: {time.process_time() - begun:.1f} CPU s")
+
+
+def network(n=3000):
+    data = sc.datasets.load(pathlib.Path(os.environ["SPARSECNN_DATA"]) / "fashion-mnist")
+    begun = time.process_time()
+    classifier = sc.SparseCNNClassifier((16, 32), steps=1, random_state=0)
+    classifier.fit(data.train[:n], data.train_labels[:n])
+    spent = time.process_time() - begun
+    accuracy = (classifier.predict(data.test[:1000]) == data.test_labels[:1000]).mean()
+    print(f"SparseCNNClassifier((16, 32)) on {n}: {spent:.1f} CPU s, accuracy {accuracy:.3f}")
+
+
+if __name__ == "__main__":
+    jobs = {"patches": patches, "images": images, "network": network}
+    for name in sys.argv[1:] or jobs:
+        jobs[name]()
