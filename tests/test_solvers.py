@@ -183,15 +183,6 @@ def test_the_code_is_a_fixed_point_of_the_lca_dynamics(prior):
         np.testing.assert_allclose(next(iterates), codes, atol=1e-7)  # sqrt of the gap's 1e-15
 
 
-def test_lca_steps_no_further_than_its_time_constant_on_short_atoms():
-    atoms = 0.5 * sc.Dictionary.orthonormal(8, 0).atoms  # 1 / L is 4
-    x = np.random.default_rng(0).standard_normal((3, 8))
-    solution = sc.LCA().solve(sc.SparseCodingProblem(x, sc.Dictionary(atoms), sc.Laplace(0.1)))
-    exact = sc.Laplace(0.4).prox(x @ atoms.T / 0.25)  # the prox of the penalty over c^2
-    np.testing.assert_allclose(solution.codes, exact, atol=1e-2)
-    assert solution.converged.all()
-
-
 # -- other people's solvers -----------------------------------------------------------------
 @pytest.mark.parametrize("positive", [False, True])
 @pytest.mark.parametrize("seed", range(8))
