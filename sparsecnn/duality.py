@@ -16,6 +16,8 @@ _LP_NUMBERS = 8_000_000
 _KEPT = 4
 #: rates below this share of the largest are met by correcting a dual point, not by scaling it
 _LITTLE_ROOM = 1e-2
+#: share of the resolution below which a rate changes no digit of an energy
+_DROWNED = 1e-8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -158,7 +160,8 @@ def interior_point(dictionary, prior, observed=None, attained=True, resolution=0
         for b in prior.dual_domain(zero.codes)
     ]
     low, high = (np.where(np.abs(b) <= resolution, 0.0, b) for b in bounds)
-    around_zero = (bounds[0] <= 0) & (bounds[1] >= 0)
+    drowned = _DROWNED * resolution
+    around_zero = (bounds[0] <= drowned) & (bounds[1] >= -drowned)
     narrow = _narrow_atoms(dictionary, prior, low, high, around_zero)
     fixed = np.zeros(low.size, dtype=bool)
     if narrow is not None:
