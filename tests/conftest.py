@@ -49,12 +49,16 @@ TOGETHER = {
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
-    """Tests that share a costly result go to one worker, first; the others one by one."""
+    """Tests that share a costly result go to one worker, first; then one function at a time.
+
+    With ``--full``, where one of them may take minutes, one test at a time.
+    """
     from xdist.scheduler import LoadScopeScheduling
 
     class Scheduling(LoadScopeScheduling):
         def _split_scope(self, nodeid):
-            return TOGETHER.get(pathlib.PurePath(nodeid.split("::", 1)[0]).name, nodeid)
+            alone = nodeid if config.getoption("--full") else nodeid.split("[", 1)[0]
+            return TOGETHER.get(pathlib.PurePath(nodeid.split("::", 1)[0]).name, alone)
 
     return Scheduling(config, log) if config.getoption("dist") == "load" else None
 

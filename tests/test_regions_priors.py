@@ -85,7 +85,7 @@ def test_every_way_to_count_finds_the_cells_of_every_piecewise_linear_prior(kind
         assert exact <= everywhere <= upper
         assert sc.regions.sample(layers, (2,), 500, random_state=0).sampled <= everywhere
         alone = sc.regions.count(layers[:2], (2,)).exact
-        assert alone == count_cells(one[:1], 1e3)
+        assert alone == count_cells(one[:1], 1e6)
         if kind not in ("Gaussian", "identity"):  # nothing to search where nothing bends
             for listing in (sc.regions.linear_regions, sc.regions.search_regions):
                 assert sc.regions.count(layers[:2], (2,), cells=listing).exact == alone

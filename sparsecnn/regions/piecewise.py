@@ -124,6 +124,17 @@ class Bend:
         neurons, which = np.nonzero(np.isfinite(self.thresholds.T))
         return neurons, self.thresholds[which, neurons]
 
+    @property
+    def jumps(self):
+        """Whether some neighbouring pieces do not meet, by more than rounding."""
+        at = np.where(np.isfinite(self.thresholds), self.thresholds, 0.0)
+        below, above = (
+            self.slopes[k : k + len(at)] * at + self.constants[k : k + len(at)] for k in (0, 1)
+        )
+        size = np.abs(self.constants).max(axis=0, initial=0.0) + np.abs(at).max(initial=0.0)
+        apart = np.abs(above - below) > 1e-12 * size
+        return bool((apart & np.isfinite(self.thresholds)).any())
+
 
 @dataclasses.dataclass(frozen=True)
 class Winner:

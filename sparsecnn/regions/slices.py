@@ -25,7 +25,7 @@ from .choices import (
     is_top,
     sizes_at_candidates,
 )
-from .piecewise import Affine, stages
+from .piecewise import Affine, Bend, stages
 from .result import TooLarge
 
 #: polygons that are cut together
@@ -114,7 +114,8 @@ class _Chunk:
 
     Unit ``k`` on polygon ``b`` is ``base[:, k] + sum_c change[:, b, c] columns[c, k]``, the three
     coefficients of an affine function of the plane's coordinates ``(u, v, 1)``; ``sizes[:, k]`` are
-    those of the terms it is a sum of, anywhere on the chunk.
+    those of the terms it is a sum of, anywhere on the chunk. ``jumps`` says whether an activation
+    of the network may jump.
     """
 
     vertices: np.ndarray
@@ -124,6 +125,7 @@ class _Chunk:
     columns: np.ndarray
     change: np.ndarray
     sizes_of_terms: np.ndarray
+    jumps: bool
 
     def __len__(self):
         return len(self.sizes)
@@ -145,10 +147,13 @@ class _Chunk:
     def corners(self):
         """Distinct corners ``(u, v, 1)``, a polygon of each, and where each polygon finds its own.
 
-        Neighbours share corners and the network is continuous: each corner is worked out once.
+        Neighbours share corners: each is worked out once, unless their functions may differ there.
         """
         n, v, _ = self.vertices.shape
         flat = self.vertices.reshape(-1, 2)
+        if self.jumps:
+            points = np.column_stack([flat, np.ones(n * v)])
+            return points, np.repeat(np.arange(n), v), np.arange(n * v).reshape(n, v)
         rounded = np.round(flat, 13).view(complex).reshape(-1)
         _, first, back = np.unique(rounded, return_index=True, return_inverse=True)
         points = np.column_stack([flat[first], np.ones(len(first))])
@@ -220,11 +225,13 @@ def plane_slice(
     """
     origin, basis, corners = _plane(plane, box)
     shape = origin.shape if input_shape is None else tuple(input_shape)
-    work = as_choices(stages(network, shape), fuse_pools)
+    bends = stages(network, shape)
+    work = as_choices(bends, fuse_pools)
     base = np.stack([basis[0].ravel(), basis[1].ravel(), origin.ravel()])
     chunk = _Chunk(
         corners[None], np.array([len(corners)]), np.zeros(1, dtype=np.uint64), base,
         np.zeros((0, base.shape[1])), np.zeros((3, 1, 0)), np.abs(base),
+        any(isinstance(stage, Bend) and stage.jumps for stage in bends),
     )  # fmt: skip
     classes = isinstance(work[-1], Affine)  # scores of classes, not another hidden layer
     if sum(stage.width for stage in work if not isinstance(stage, Affine)) > PROBED_FROM:
@@ -500,7 +507,7 @@ def _choose(stage, depth, chunk, varying):
     sizes += CARRIED * terms.max(axis=2)
     if len(columns) > len(k):  # fewer numbers as one column a unit
         change, columns = change @ columns, np.eye(len(k))
-    return _Chunk(chunk.vertices, chunk.sizes, keys, base, columns, change, sizes)
+    return _Chunk(chunk.vertices, chunk.sizes, keys, base, columns, change, sizes, chunk.jumps)
 
 
 def _picked(stage, chunk, outputs, choice):
