@@ -434,7 +434,7 @@ def test_every_class_is_held_out_in_its_share(sizes, fraction, seed):
     assert len(test) == n_test
     np.testing.assert_array_equal(np.sort(np.concatenate([train, test])), np.arange(len(labels)))
     held = np.bincount(labels[test], minlength=len(sizes))
-    assert np.all(np.abs(held - np.array(sizes) * n_test / len(labels)) <= 1)
+    assert np.all(np.abs(held - np.array(sizes) * n_test / len(labels)) < 1)
 
 
 def test_a_stratified_split_is_in_random_order():

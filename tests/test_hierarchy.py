@@ -37,6 +37,8 @@ def level_of(draw, rng, shape, *, last):
         prior = sc.Exponential(rng.normal(0.1, 0.2, n_atoms))
     elif prior == "rates":
         prior = sc.Exponential(rng.normal(0.1, 0.2, dictionary.code_shape))
+    elif isinstance(prior, sc.TopK):
+        prior = sc.TopK(min(prior.k, int(np.prod(dictionary.code_shape))))
     return sc.Level(dictionary, prior, pool)
 
 

@@ -67,16 +67,18 @@ def as_classes(labels):
 def stratified(labels, n_images, n_test, rng):
     """Indices to train on and to hold out, in random order, every class in its share.
 
-    Each class goes into a random order and its members are spread evenly over (0, 1); the
-    ``n_test`` lowest are held out.
+    A class holds out its share of ``n_test``, rounded down or up: up where the largest parts were
+    cut off. So no class is off by one or more.
     """
     order = rng.permutation(n_images)
     if labels is None:
         return order[n_test:], order[:n_test]
-    grouped = np.argsort(labels[order], kind="stable")
     sizes = np.bincount(labels)
-    rank = np.empty(n_images)
-    rank[grouped] = np.concatenate([(np.arange(size) + 0.5) / size for size in sizes])
-    held = np.zeros(n_images, dtype=bool)
-    held[np.argsort(rank, kind="stable")[:n_test]] = True
+    share = sizes * n_test // n_images
+    cut_off = sizes * n_test % n_images
+    share[np.argsort(-cut_off, kind="stable")[: n_test - share.sum()]] += 1
+    grouped = np.argsort(labels[order], kind="stable")
+    rank = np.empty(n_images, dtype=int)
+    rank[grouped] = np.concatenate([np.arange(size) for size in sizes])
+    held = rank < share[labels[order]]
     return order[~held], order[held]

@@ -381,7 +381,7 @@ class _Rebuilder(ast.NodeVisitor):
         value = self.visit(node)
         if not isinstance(value, sp.Expr):
             self._refuse("uses a condition as a number", "a number-valued part")
-        if value.is_number and value.is_finite and abs(value) > MAX_NUMBER:
+        if value.is_number and value.is_finite and abs(complex(value)) > MAX_NUMBER:
             self._refuse("contains a huge number", f"numbers up to {MAX_NUMBER:g}")
         return value
 

@@ -51,7 +51,8 @@ class Piece:
         expression = (self.value, self.slope, self.curvature)[order]
         if not end.is_infinite:
             direct = expression.subs(Z, end)
-            if not direct.has(sp.nan, sp.zoo, sp.oo, -sp.oo):
+            powers_of_zero = any(power.base == 0 for power in direct.atoms(sp.Pow))
+            if not (powers_of_zero or direct.has(sp.nan, sp.zoo, sp.oo, -sp.oo)):
                 return direct
         return limit(expression, Z, end, "+" if end == self.low else "-")
 

@@ -36,8 +36,7 @@ def solve_by_probes(equation, unknown, probes, *, tolerance=1e-8):
     sign = -1 if all(wanted < 0 for _, wanted in probes) else 1
     for candidate, method in _candidates(equation, unknown, sign):
         if all(_hits(candidate, values, wanted, tolerance) for values, wanted in probes):
-            # a cubic's root is in its real form, which SymPy would undo
-            return candidate if method == "a cubic equation" else simplified(candidate), method
+            return candidate, method
     return None
 
 
@@ -67,9 +66,9 @@ def elementary_candidates(equation, unknown, sign=1):
     reduced = sp.expand_log(sp.powdenest(sp.expand(equation.subs(unknown, sign * y)), force=True))
     yield from _by_inverse(equation, unknown)
     for root, method in _by_polynomial(reduced, y):
-        yield sign * root, method
+        yield simplified(sign * root) if method != "a cubic equation" else sign * root, method
     for root, method in _by_squaring(reduced, y):
-        yield sign * root, method
+        yield simplified(sign * root), method
     yield from _by_logarithms(equation, unknown)
 
 
@@ -148,7 +147,7 @@ def _by_inverse(equation, unknown):
     if slope != 0 and not slope.has(unknown):
         offset = inside.subs(unknown, 0)
         root = (inverse(simplified(-rest / factor)) - offset) / slope
-        yield root, f"the inverse of {core.func.__name__}"
+        yield simplified(root), f"the inverse of {core.func.__name__}"
 
 
 def _by_logarithms(equation, unknown):
@@ -171,7 +170,7 @@ def _by_logarithms(equation, unknown):
     rational = sp.fraction(sp.together(total.subs(unknown, w) - sp.exp(rest)))[0]
     if rational.is_polynomial(w) and sp.degree(rational, w) <= 2:
         for root in sp.roots(sp.Poly(rational, w)):
-            yield root, "exponentials of both sides"
+            yield simplified(root), "exponentials of both sides"
 
 
 def _by_polynomial(equation, y):
