@@ -256,10 +256,10 @@ def _row_of(solution, x):
             return k
 
 
-def test_penalties_that_nobody_listed_are_confirmed_or_refused_soon(scale):
-    """24 with ``--full``; by the clock of the processor: the machine may be busy otherwise."""
+def test_penalties_that_nobody_listed_are_confirmed_or_refused_soon():
+    """By the clock of the processor: the machine may be busy otherwise."""
     verdicts = []
-    for formula, support in invented(scale(3, 24)):
+    for formula, support in invented(3):
         begun = time.process_time()
         try:
             verification = sc.derive(formula, support=support, time_limit=100).verify()
