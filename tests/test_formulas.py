@@ -263,12 +263,10 @@ def test_penalties_that_nobody_listed_are_confirmed_or_refused_soon():
         begun = time.process_time()
         try:
             verification = sc.derive(formula, support=support, time_limit=100).verify()
+            assert verification.passed, verification.summary()
             verdicts.append(verification.verdict)
-            late = "took longer than" in verification.summary()  # said, and nothing is claimed
-            assert verification.passed or late, verification.summary()
         except sc.InputError as refusal:
             verdicts.append("refused")
             assert "expected" in str(refusal) or "took longer" in str(refusal), formula
-        assert time.process_time() - begun <= 20 * 1.5, formula
-    assert "REFUTED" not in verdicts
-    assert verdicts.count("refused") + verdicts.count("UNDECIDED") <= len(verdicts) / 4
+        assert time.process_time() - begun <= 20, formula
+    assert verdicts.count("refused") <= len(verdicts) / 5

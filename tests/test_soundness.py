@@ -203,9 +203,7 @@ def test_gaps_with_zero_tiny_and_huge_rates_hold(rates, seed, scale):
     assert looked_at == scale(2, 13) * (6 if rates == "negative" else 18)
 
 
-@pytest.mark.parametrize(
-    "seed", [0, *(pytest.param(k, marks=pytest.mark.full) for k in range(1, 6))]
-)
+@pytest.mark.parametrize("seed", SHARES[:6])
 @pytest.mark.parametrize("rates", ["one zero", "one tiny", "zeros", "spread"])
 def test_a_rate_without_room_does_not_keep_the_gap_open(rates, seed):
     rng = np.random.default_rng(seed)
@@ -328,8 +326,8 @@ def test_typed_penalties_state_no_gap_below_the_true_one(part, scale):
     """Nearly 400 with ``--full``."""
     count = scale(10, 126)
     outcomes = [_checked_typed(1000 * part + k) for k in range(count)]
-    assert outcomes.count("convex") >= 0.25 * count
-    assert outcomes.count("refused") <= 0.25 * count
+    assert outcomes.count("convex") >= 0.3 * count
+    assert outcomes.count("refused") <= 0.2 * count
 
 
 def test_a_penalty_that_bends_far_out_is_not_taken_for_a_multiple_of_z():

@@ -127,12 +127,11 @@ class Bend:
     @property
     def jumps(self):
         """Whether some neighbouring pieces do not meet, by more than rounding."""
-        at = np.where(np.isfinite(self.thresholds), self.thresholds, 0.0)
-        below, above = (
-            self.slopes[k : k + len(at)] * at + self.constants[k : k + len(at)] for k in (0, 1)
-        )
-        size = np.abs(self.constants).max(axis=0, initial=0.0) + np.abs(at).max(initial=0.0)
-        apart = np.abs(above - below) > 1e-12 * size
+        at, n = np.where(np.isfinite(self.thresholds), self.thresholds, 0.0), len(self.thresholds)
+        sloped = [self.slopes[k : k + n] * at for k in (0, 1)]
+        constant = [self.constants[k : k + n] for k in (0, 1)]
+        apart = np.abs(sloped[1] + constant[1] - sloped[0] - constant[0])
+        apart = apart > 1e-12 * sum(np.abs(term) for term in (*sloped, *constant))
         return bool((apart & np.isfinite(self.thresholds)).any())
 
 
