@@ -13,6 +13,8 @@ import numpy as np
 
 #: largest constraint matrix (numbers) for which the full linear program is attempted
 _LP_NUMBERS = 8_000_000
+#: largest matrix whose pseudo-inverse is taken to correct a dual point
+_TIGHT_NUMBERS = 1 << 20
 _KEPT = 4
 #: rates below this share of the largest are met by correcting a dual point, not by scaling it
 _LITTLE_ROOM = 1e-2
@@ -34,7 +36,7 @@ class DualPoint:
         (the program would be too large).
     multiples : (float, float)
         Which multiples of the point serve as well: all from 0 to 1 if zero is feasible, every
-        positive one if the set is a cone.
+        positive one if the set is a cone, not the smallest ones if rates are negative.
     narrow : NarrowAtoms or None
         Atoms whose rates leave the dual hardly any room.
     """
@@ -174,7 +176,8 @@ def interior_point(dictionary, prior, observed=None, attained=True, resolution=0
     for directions in _search_spaces(dictionary, observed, narrow):
         point, status = _largest_margin(dictionary, directions, low, high, fixed, bounds)
         if status == "interior":
-            return dataclasses.replace(point, multiples=_multiples(low, high), narrow=narrow)
+            multiples = _multiples(point.codes, low, high)
+            return dataclasses.replace(point, multiples=multiples, narrow=narrow)
         pixels = zero.signal.size if observed is None else int(observed.sum())
         complete = attained and len(directions) == pixels
     if all((b <= 0).all() if k == 0 else (b >= 0).all() for k, b in enumerate(bounds)):
@@ -210,8 +213,9 @@ def _narrow_atoms(dictionary, prior, low, high, around_zero):
     tight &= prior.is_separable
     places = [np.flatnonzero(some) for some in (fixed, tight)]
     pixels = int(np.prod(dictionary.signal_shape))
-    if len(places[1]) > pixels:
-        places[1] = places[1][:0]
+    # the tightest, as many as a correction can meet and whose pseudo-inverse is soon found
+    room = max(0, min(pixels - len(places[0]), _TIGHT_NUMBERS // pixels))
+    places[1] = np.sort(places[1][np.argsort(nearest[places[1]], kind="stable")[:room]])
     count = sum(map(len, places))
     if not count or pixels * count > _LP_NUMBERS:
         return None
@@ -221,12 +225,16 @@ def _narrow_atoms(dictionary, prior, low, high, around_zero):
     return NarrowAtoms(*places, atoms.reshape(count, -1))
 
 
-def _multiples(low, high):
-    """Multiples that keep an interior point of the box ``[low, high]`` inside it."""
-    if (low > 0).any() or (high < 0).any():
-        return 1.0, 1.0
+def _multiples(codes, low, high):
+    """Multiples that keep an interior point of the box ``[low, high]`` well inside it.
+
+    Where the box excludes zero, the least leaves room by the factor that the point has beside it.
+    """
+    least = 0.0
+    for bound, excluded in ((low, low > 0), (high, high < 0)):
+        least = max(least, np.divide(bound, codes, where=excluded, out=0 * codes).max(initial=0.0))
     bounds = np.concatenate([low, high], axis=None)
-    return 0.0, 1.0 if bounds[np.isfinite(bounds)].any() else np.inf
+    return float(np.sqrt(least)), 1.0 if bounds[np.isfinite(bounds)].any() else np.inf
 
 
 def _search_spaces(dictionary, observed, narrow):

@@ -347,14 +347,14 @@ class SparseCodingProblem:
         best = np.clip(
             np.divide(slope, curvature, out=np.ones_like(slope), where=curvature > 0), 0.0, limit
         )
-        if self.prior.is_homogeneous:  # phi* is zero on its domain: a parabola in t
-            constant = _inner(x - 0.5 * signal, np.zeros_like(x) + signal)
-            return constant + best * slope - 0.5 * best**2 * curvature
+        flat = self.prior.is_homogeneous  # phi* is zero on its domain: a parabola in t
+        if flat and not signal.any():
+            return best * slope - 0.5 * best**2 * curvature
         value = np.full(len(x), -np.inf)
-        for t in (limit, best, 0.9 * limit):
+        for t in (best,) if flat else (limit, best, 0.9 * limit):
             t_signal, t_codes = (t.reshape((-1,) + (1,) * (a.ndim - 1)) for a in (x, pull))
             u = signal + t_signal * direction
-            conjugate = self.prior.conjugate_inside(codes + t_codes * along)
+            conjugate = 0.0 if flat else self.prior.conjugate_inside(codes + t_codes * along)
             value = np.maximum(value, _inner(x, u) - 0.5 * _squares(u) - conjugate)
         return value
 

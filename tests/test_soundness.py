@@ -212,7 +212,7 @@ def test_a_rate_without_room_does_not_keep_the_gap_open(rates, seed):
     x = rng.standard_normal((5, 16))
     mask = rng.random(x.shape) < 0.9 if seed % 2 else None
     problem = sc.SparseCodingProblem(x, dictionary, sc.Laplace(lam), mask)
-    solution = sc.FISTA(1e-8, 50_000).solve(problem)
+    solution = sc.FISTA(1e-10, 50_000).solve(problem)
     assert solution.certificate == "relative duality gap" and solution.converged.all()
 
 
