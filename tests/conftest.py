@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import collections
+import math
 import os
+import zlib
 
 # one BLAS thread, set before NumPy loads: small products are faster so, and two runs do not compete
 for _name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
@@ -67,9 +70,19 @@ def pytest_collection_modifyitems(config, items):
     if config.getoption("--full"):
         return
     skip = pytest.mark.skip(reason="runs with --full")
+    named = any("::" in str(argument) for argument in config.args)  # what is asked for is run
+    cases = collections.defaultdict(list)
     for item in items:
         if "full" in item.keywords:
             item.add_marker(skip)
+        elif (share := item.get_closest_marker("share")) and not named:
+            cases[item.nodeid.split("[", 1)[0], *share.args].append(item)
+    left_out = set()
+    for (_, n), some in cases.items():  # by a hash, so that every parameter's values are mixed
+        some.sort(key=lambda item: zlib.crc32(item.nodeid.encode()))
+        left_out.update(some[math.ceil(len(some) / n) :])
+    config.hook.pytest_deselected(items=[item for item in items if item in left_out])
+    items[:] = [item for item in items if item not in left_out]
 
 
 @pytest.fixture(scope="session")

@@ -132,6 +132,7 @@ def test_the_tables_here_are_of_the_names_there():
     assert mpmath.__version__
 
 
+@pytest.mark.share(3)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("name", DEFINITIONS)
 def test_values_and_slopes_are_right_to_a_few_ulps_from_the_smallest_to_the_largest(name, dtype):

@@ -151,6 +151,7 @@ CASES = [
 ]
 
 
+@pytest.mark.share(4)
 @pytest.mark.parametrize("edge,bad", CASES)
 def test_a_bad_array_is_refused_by_name(edge, bad):
     function, good, words = (EDGES | ATOM_EDGES)[edge]
@@ -416,6 +417,7 @@ NONSENSE = {
 }
 
 
+@pytest.mark.share(4)
 @pytest.mark.parametrize("parameter", PARAMETERS)
 @pytest.mark.parametrize("nonsense", NONSENSE)
 def test_a_parameter_that_is_no_finite_number_is_refused_by_name(parameter, nonsense):

@@ -51,12 +51,14 @@ PLAIN_KEYS = {
 
 
 # -- forward --------------------------------------------------------------------------------
+@pytest.mark.share(4)
 @pytest.mark.parametrize("row", FORWARD, ids=lambda r: r.key)
 def test_no_point_beats_the_prox_of_a_row(row, scale):
     for evidence in row.verify(scale(30, 120)):
         assert evidence.passed, str(evidence)
 
 
+@pytest.mark.share(2)
 @pytest.mark.parametrize(
     "row",
     [
@@ -90,6 +92,7 @@ def test_the_whole_atlas_takes_less_than_ninety_seconds():
     assert np.median(times) < 2
 
 
+@pytest.mark.share(3)
 @pytest.mark.parametrize("row", OTHERS, ids=lambda r: r.key)
 def test_vector_rows_ill_posed_rows_and_posterior_means_are_verified(row, scale):
     for evidence in row.verify(scale(20, 120)):
@@ -116,6 +119,7 @@ def test_a_vector_row_of_a_class_of_the_package_fails_when_the_class_does(
     assert [e.verdict for e in row.verify(5)] == [REFUTED]
 
 
+@pytest.mark.share(2)
 @pytest.mark.parametrize("dictionary", DICTIONARIES)
 def test_each_kind_of_dictionary_has_its_own_verified_chain(dictionary):
     verification = sc.derive(sc.Exponential([0.3, 0.5]), dictionary=dictionary).verify()
@@ -137,6 +141,7 @@ def test_a_tight_frame_separates_nothing_and_the_page_shows_by_how_much():
     assert sum("counterexample" in detail for detail in found) == 2
 
 
+@pytest.mark.share(2)
 @pytest.mark.parametrize(
     "formula, support, parameters, bias",
     [
@@ -178,6 +183,7 @@ def test_the_derived_layer_is_the_relu_layer():
     assert "bias" in str(derivation)
 
 
+@pytest.mark.share(2)
 @pytest.mark.parametrize(
     "formula, parameters",
     [
@@ -239,6 +245,7 @@ def test_a_penalty_without_z_is_refused_with_how_to_write_it(formula, parameters
     assert sc.derive("0", support=(-1.0, 2.0)).verify().passed  # a number is a flat penalty
 
 
+@pytest.mark.share(3)
 @pytest.mark.parametrize("name", [
     "self", "formula", "support", "values", "unit", "step", "names", "x",
     "prior", "dictionary", "noise", "estimator", "time_limit", "sigma", "phi",
@@ -251,6 +258,7 @@ def test_a_parameter_named_as_something_else_is_refused(name):
     assert sc.derive(f"{name}_0*abs(z)").steps
 
 
+@pytest.mark.share(2)
 @pytest.mark.parametrize("formula, support, parameters", [
     ("min(z**2, 2)", "real", {}), ("min(a*z**2, b)", "real", dict(a=2.0, b=0.3)),
     ("min(a*z**2, b)", "real", dict(a=0.5, b=0.7)), ("max(z**2 - 3, 0)", "nonnegative", {}),
@@ -299,6 +307,7 @@ def test_undecided_never_counts_as_passed():
     assert not Derivation("empty", ()).verify().passed
 
 
+@pytest.mark.share(3)
 @pytest.mark.parametrize("key", ["exponential", "huber", "l0", "log_sum", "gamma"])
 def test_a_prior_whose_code_has_a_wrong_sign_is_refuted(key):
     prior = sc.derive(key).layer().prior
@@ -443,6 +452,7 @@ def _lam(penalty):
     return next(s for s in penalty.parameters if s.name == "lam")
 
 
+@pytest.mark.share(3)
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_fault_planted_into_a_step_is_refuted_with_a_counterexample(fault, monkeypatch):
     found = FAULTS[fault](monkeypatch).verify()
@@ -485,6 +495,7 @@ DELICATE = {
 }
 
 
+@pytest.mark.share(3)
 @pytest.mark.parametrize("name", DELICATE)
 def test_a_right_derivation_is_confirmed_where_differences_are_small(name):
     verification = DELICATE[name]().verify()
@@ -525,6 +536,7 @@ def test_a_layer_that_is_wrong_at_its_second_atom_is_refuted():
     assert sc.derive(Wrong(np.array([0.5, 2.0]))).verify().verdict == REFUTED
 
 
+@pytest.mark.share(2)
 @pytest.mark.parametrize(
     "formula, support, parameters, noise, x, mean",
     [
@@ -544,6 +556,7 @@ def test_a_posterior_mean_sees_a_prior_of_any_scale(formula, support, parameters
     np.testing.assert_allclose(found - low, mean - low, rtol=tolerances.DENSE_SUM)
 
 
+@pytest.mark.share(2)
 @pytest.mark.parametrize(
     "prior, noise",
     [
@@ -632,6 +645,7 @@ def test_every_activation_the_layers_know_is_explained():
         )
 
 
+@pytest.mark.share(3)
 @pytest.mark.parametrize("name", sorted(set(KNOWN) - NO_PROX))
 def test_deriving_what_was_explained_gives_the_activation_back(name):
     found = sc.explain(name)
@@ -640,6 +654,7 @@ def test_deriving_what_was_explained_gives_the_activation_back(name):
     np.testing.assert_allclose(layer(x), activation_values(name)(x), atol=1e-9)
 
 
+@pytest.mark.share(2)
 @pytest.mark.parametrize("name", ["softplus", "tanhshrink", "logsigmoid"])
 def test_a_parametric_penalty_is_minimised_by_its_activation(name):
     assert sc.derive(sc.explain(name)).verify().passed

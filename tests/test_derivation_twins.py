@@ -146,6 +146,7 @@ TWINS = {
 }  # fmt: skip
 
 
+@pytest.mark.share(3)
 @pytest.mark.parametrize("twin", TWINS)
 def test_the_false_twin_of_a_step_is_refuted(twin, monkeypatch):
     make, module, patched, step, piece = TWINS[twin]

@@ -48,12 +48,14 @@ def pages(written, monkeypatch):
     return folder
 
 
+@pytest.mark.share(3)
 @pytest.mark.parametrize("module", CHAPTERS, ids=lambda m: m.__name__.rsplit(".", 1)[-1])
 def test_every_step_of_a_chapter_holds(module):
     verification = module.derivation.verify()
     assert verification.passed, verification.summary()
 
 
+@pytest.mark.share(3)
 @pytest.mark.parametrize("module", CHAPTERS, ids=lambda m: m.__name__.rsplit(".", 1)[-1])
 def test_one_wrong_sign_in_a_chapter_is_refuted_with_a_counterexample(module):
     verification = module.chapter(sign=-1).verify()

@@ -32,6 +32,7 @@ def oracle(name, prior, x, atoms):
     return np.array([bounded_least_energy(row, atoms, **options)[1] for row in x])
 
 
+@pytest.mark.share(3)
 @pytest.mark.parametrize("dictionary", ["orthonormal", "undercomplete", "overcomplete"])
 @pytest.mark.parametrize("name", CONVEX)
 def test_the_gap_is_never_below_the_distance_to_the_least_energy(name, dictionary):
@@ -55,6 +56,7 @@ def test_the_gap_is_never_below_the_distance_to_the_least_energy(name, dictionar
         assert (problem.dual_gap(codes) >= distance - ROUNDING * (1 + np.abs(least))).all()
 
 
+@pytest.mark.share(4)
 @pytest.mark.parametrize("dictionary", DICTIONARIES)
 @pytest.mark.parametrize("name", CONVEX)
 def test_the_gap_vanishes_at_the_code_wherever_the_dual_has_an_interior(name, dictionary):
@@ -92,6 +94,7 @@ def test_the_least_energy_of_a_convolutional_model_is_that_of_its_dense_unrollin
         assert (solution.objective <= least * (1 + 1e-9)).all()
 
 
+@pytest.mark.share(3)
 @pytest.mark.parametrize("seed", range(20))
 def test_the_gap_holds_under_masks_and_vanishes_at_the_code(seed):
     rng = np.random.default_rng(seed)

@@ -50,6 +50,7 @@ def _name_of(check):
     return getattr(check, "func", check).__name__
 
 
+@pytest.mark.share(2)
 @parametrize_with_checks(CHECKED)
 def test_every_check_of_scikit_learn_passes(estimator, check):
     try:
@@ -81,6 +82,7 @@ def test_as_many_checks_passed_as_should(request):
     }
 
 
+@pytest.mark.full
 def test_the_array_api_check_passes_where_it_can_run():
     program = (
         "import sparsecnn as sc\n"
@@ -133,6 +135,7 @@ def by_name(estimator):
 
 
 # -- layouts --------------------------------------------------------------------------------
+@pytest.mark.share(2)
 @pytest.mark.parametrize("estimator", everything(image_shape=None), ids=by_name)
 def test_rows_and_images_give_the_same_model(estimator, few, scale):
     images, y = (part[: scale(40, 120)] for part in few)
@@ -623,6 +626,7 @@ def test_grid_search_over_a_pipeline_with_images(few):
     assert search.score(*few) > 0.9
 
 
+@pytest.mark.share(2)
 @pytest.mark.parametrize("estimator", everything(), ids=by_name)
 def test_clones_repeat_it_and_pickles_keep_it(estimator, few):
     fitted = clone(estimator).fit(*few)
@@ -689,6 +693,7 @@ def test_a_callback_can_stop_an_epoch_loop_or_the_stack(few):
     assert stack.transform(few[0]).shape == (120, 3 * 36)
 
 
+@pytest.mark.share(2)
 @pytest.mark.parametrize("estimator", everything()[1:], ids=by_name)
 def test_ctrl_c_keeps_what_is_learned(estimator, few):
     estimator = clone(estimator).set_params(n_epochs=5)

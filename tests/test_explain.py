@@ -132,6 +132,7 @@ def test_a_fall_within_rounding_is_not_called_proved():
     assert sc.explain("Piecewise((x, x < 1), (x - 1/10**9, True))").evidence == "proved"
 
 
+@pytest.mark.share(3)
 @pytest.mark.parametrize("formula, truth", [
     ("cosh(x)**2 - sinh(x)**2", lambda x: np.ones_like(x)),
     ("sinh(x)*(cosh(x) - sinh(x))", lambda x: -np.expm1(-2 * x) / 2),
@@ -156,6 +157,7 @@ def test_a_fall_that_cancellation_hides_is_proved():
     assert not found.is_prox and found.evidence == "proved"
 
 
+@pytest.mark.share(2)
 @pytest.mark.parametrize("formula", [
     "x - 2*max(x - 100, 0)", "Piecewise((x, x < 100), (x - 1, True))", "x - x**3/10**12",
     "Piecewise((x, x < 3.14), (x - 1/10**7, True))", "Piecewise((1, Eq(x, 1/3)), (x, True))",
@@ -266,6 +268,7 @@ def _inputs(n):
     return np.random.default_rng(0).uniform(-8, 8, n)
 
 
+@pytest.mark.share(3)
 @pytest.mark.parametrize("name, values", SETTINGS, ids=lambda v: str(v))
 def test_unusual_parameters_come_back_through_their_prior(name, values, scale):
     from sparsecnn.derivation.reverse import _named
@@ -278,6 +281,7 @@ def test_unusual_parameters_come_back_through_their_prior(name, values, scale):
     assert found.parameters == values
 
 
+@pytest.mark.share(3)
 @pytest.mark.parametrize("name", PROX)
 def test_every_name_comes_back_through_its_prior(name, scale):
     x = _inputs(scale(400, 4000))
@@ -285,6 +289,7 @@ def test_every_name_comes_back_through_its_prior(name, scale):
     np.testing.assert_allclose(layer(x), activation_values(name)(x), atol=tolerances.ROUND_TRIP)
 
 
+@pytest.mark.share(3)
 @pytest.mark.parametrize("formula", FORMULAS)
 def test_every_formula_comes_back_through_its_prior(formula, scale):
     x = _inputs(scale(400, 4000))
@@ -295,6 +300,7 @@ def test_every_formula_comes_back_through_its_prior(formula, scale):
     np.testing.assert_allclose(layer(x), function(x), atol=tolerances.ROUND_TRIP)
 
 
+@pytest.mark.share(2)
 @pytest.mark.parametrize("function", CALLABLES)
 def test_every_callable_comes_back_through_its_prior(function, scale):
     x = _inputs(scale(400, 4000))
@@ -307,6 +313,7 @@ def test_every_callable_comes_back_through_its_prior(function, scale):
 _INF = np.inf
 
 
+@pytest.mark.share(2)
 @pytest.mark.parametrize("thing, z, expected", [
     ("Piecewise((0, abs(x) < 1), (x, True))", [0, 0.5, 1, 2, -3], [0, _INF, 0.5, 0.5, 0.5]),
     ("Piecewise((0, abs(x) < 1), (2*x, True))", [0, 1, 2, 2.5, -5], [0, _INF, 0, -0.5625, -5.25]),
@@ -323,6 +330,7 @@ def test_the_penalty_of_an_activation_with_jumps_has_its_exact_values(thing, z, 
     np.testing.assert_allclose(found, expected, atol=tolerances.ROUND_TRIP)
 
 
+@pytest.mark.share(2)
 @pytest.mark.parametrize("formula", [
     "Piecewise((0, abs(x) < 1), (x, True))", "Piecewise((0, abs(x) < 1), (2*x, True))",
     "Piecewise((x/2, x < 1/3), (x + 1, True))", "sign(x)", "x**3",
@@ -339,6 +347,7 @@ def test_what_a_prox_gives_has_a_finite_penalty_and_the_least_objective(formula,
     assert sc.derive(found).verify().passed
 
 
+@pytest.mark.share(2)
 @pytest.mark.parametrize("name", ["tanh", "softplus", "hardshrink", "selu", "tanhshrink"])
 def test_the_derivation_of_what_was_explained_verifies(name):
     verification = sc.derive(sc.explain(name)).verify()
@@ -587,6 +596,7 @@ _OF_ONE = [
 ]  # fmt: skip
 
 
+@pytest.mark.share(3)
 @pytest.mark.parametrize("k", range(len(_OF_ONE)))
 @pytest.mark.parametrize("dim", [2, 5])
 def test_a_function_of_every_entry_gets_the_verdict_of_the_function(k, dim):

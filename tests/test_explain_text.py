@@ -63,6 +63,7 @@ def test_there_are_enough_hostile_strings():
     assert len(set(HOSTILE)) >= 100
 
 
+@pytest.mark.share(4)
 @pytest.mark.parametrize("text", HOSTILE, ids=lambda t: ascii(t[:30]))
 def test_a_hostile_activation_is_refused_at_once(text, no_evaluation):
     seconds, message = _refused(lambda: sc.explain(text))
@@ -73,6 +74,7 @@ def test_a_hostile_activation_is_refused_at_once(text, no_evaluation):
 NAMES = {"unknown", "y", "x + y", "X", "lam*x"}
 
 
+@pytest.mark.share(4)
 @pytest.mark.parametrize("text", sorted({*HOSTILE} - NAMES), ids=lambda t: ascii(t[:30]))
 def test_a_hostile_penalty_is_refused_at_once(text, no_evaluation):
     penalty = text.replace("x", "z") if len(text) < 500 and "'" not in text else text
@@ -80,6 +82,7 @@ def test_a_hostile_penalty_is_refused_at_once(text, no_evaluation):
     assert seconds < 1 and message and len(message) < 2000
 
 
+@pytest.mark.share(4)
 @pytest.mark.parametrize("text", HOSTILE, ids=lambda t: ascii(t[:30]))
 def test_a_hostile_support_is_refused_at_once(text, no_evaluation):
     for support in (text, (0, text), (text, 1)):

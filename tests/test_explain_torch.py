@@ -62,6 +62,7 @@ def test_every_activation_class_of_torch_is_accounted_for():
     assert _classes() == {*SETTINGS, *VECTOR, *REFUSED}
 
 
+@pytest.mark.share(4)
 @pytest.mark.parametrize("kind, arguments", CASES, ids=str)
 def test_the_verdict_is_about_the_function_the_module_computes(kind, arguments):
     module = getattr(nn, kind)(*arguments)
@@ -76,6 +77,7 @@ def test_the_verdict_is_about_the_function_the_module_computes(kind, arguments):
     assert all(c.passed for c in found.checks) and found.checks
 
 
+@pytest.mark.share(4)
 @pytest.mark.parametrize("kind, arguments", [c for c in CASES if c not in NO_PROX], ids=str)
 def test_the_layer_derived_from_the_explanation_is_the_module(kind, arguments, scale):
     module = getattr(nn, kind)(*arguments)
@@ -186,6 +188,7 @@ FUNCTIONS = [
 ]  # fmt: skip
 
 
+@pytest.mark.share(4)
 @pytest.mark.parametrize("function, is_prox", FUNCTIONS)
 def test_functions_of_tensors_are_explained_as_black_boxes(function, is_prox, scale):
     found = sc.explain(function)
@@ -198,6 +201,7 @@ def test_functions_of_tensors_are_explained_as_black_boxes(function, is_prox, sc
         np.testing.assert_allclose(layer(x), values, atol=tolerances.ROUND_TRIP)
 
 
+@pytest.mark.share(2)
 @pytest.mark.parametrize(
     "parts, is_prox, evidence",
     [

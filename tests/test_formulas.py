@@ -219,17 +219,18 @@ def _assert_is_the_prox(prior, function):
     np.testing.assert_allclose(said, z, rtol=tolerances.CLOSED_FORM, atol=tolerances.CLOSED_FORM)
 
 
+@pytest.mark.share(2)
 @pytest.mark.parametrize(("formula", "support"), TELLING)
 def test_a_printed_closed_form_read_back_is_the_prox(formula, support):
     prior = _prior(formula, support)
     _assert_is_the_prox(prior, _read(prior, prior.prox_formula))
 
 
-def test_the_closed_forms_of_the_atlas_and_of_penalties_nobody_listed_read_back(scale):
+@pytest.mark.full
+def test_the_closed_forms_of_the_atlas_and_of_penalties_nobody_listed_read_back():
     rows = [row.make_prior() for row in sc.atlas() if row.section == "forward"]
     priors = [sc.SymbolicPrior(p.formula, support=p.support, **p.parameters) for p in rows]
-    priors = priors[:: scale(7, 1)]
-    for formula, support in invented(scale(8, 24)):
+    for formula, support in invented(24):
         try:
             priors.append(_prior(formula, support))
         except sc.InputError:
@@ -240,11 +241,11 @@ def test_the_closed_forms_of_the_atlas_and_of_penalties_nobody_listed_read_back(
         _assert_is_the_prox(prior, _read(prior, prior.prox_formula))
 
 
-def test_every_row_of_cases_that_is_shown_is_met_and_holds():
-    for formula, support in TELLING:
+def test_every_row_of_cases_that_is_shown_is_met_and_holds(scale):
+    for formula, support in TELLING[:: scale(2, 1)]:
         prior = _prior(formula, support)
         solution = solve_prox(*scalar_penalty(prior))
-        met = {_row_of(solution, x) for x in np.linspace(-8, 8, 1601) + 1e-4}
+        met = {_row_of(solution, x) for x in np.linspace(-8, 8, scale(321, 1601)) + 1e-4}
         assert met == set(range(len(solution.cases))), formula
 
 

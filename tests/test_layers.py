@@ -83,12 +83,14 @@ def assert_equal(got, wanted):
 
 
 # -- the contract ---------------------------------------------------------------------------
+@pytest.mark.share(2)
 @every_layer
 def test_a_layer_keeps_its_contract(name, scale):
     layer, x, _ = posed(name)
     check_layer(layer, x, n_directions=scale(1, 8))
 
 
+@pytest.mark.share(2)
 @every_layer
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_a_pullback_owns_what_it_reads(name, dtype):

@@ -117,6 +117,7 @@ def learned_energy(x, rows, prior, dictionary, seed):
     return sc.FISTA(5e-3, 200).solve(sc.SparseCodingProblem(rows, found, prior)).objective.mean()
 
 
+@pytest.mark.share(2)
 @pytest.mark.parametrize("kind", ["dense", "convolutional"])
 def test_a_left_over_sample_costs_nothing(kind, digits, scale):
     """One sample more than a batch holds, or many, teach as much up to the noise of the start."""

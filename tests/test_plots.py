@@ -228,6 +228,7 @@ def test_accuracies_carry_one_standard_error(result):
 
 
 # -- priors -----------------------------------------------------------------------------------
+@pytest.mark.share(2)
 @pytest.mark.parametrize(
     ("key", "dead", "jumps"),
     [

@@ -30,6 +30,7 @@ def columns(prior):
 
 
 # -- the prox is a minimiser ----------------------------------------------------------------
+@pytest.mark.share(4)
 @every_separable
 @pytest.mark.parametrize("step", STEPS)
 def test_no_grid_point_beats_the_prox(prior, step, scale):
@@ -44,11 +45,13 @@ def test_no_grid_point_beats_the_prox(prior, step, scale):
         assert (energy - best_objective(penalty, v, step)).max() <= PROX_EXCESS
 
 
+@pytest.mark.share(2)
 @every
 def test_every_prior_keeps_its_contract(prior, scale):
     check_prior(prior, n_points=scale(20, 200), random_state=1)
 
 
+@pytest.mark.share(3)
 @pytest.mark.parametrize(
     "prior", [p for p in PRIORS if "array" in repr(p) or p in COUPLED], ids=name_of
 )
@@ -652,6 +655,7 @@ def test_codes_that_are_no_real_numbers_are_refused(prior):
 
 
 # -- arrays of other kinds ------------------------------------------------------------------
+@pytest.mark.share(2)
 @every
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_value_prox_and_vjp_follow_the_array_api_standard(prior, dtype):

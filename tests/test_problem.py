@@ -54,6 +54,7 @@ def naive_penalty(name, prior, z):
     return None
 
 
+@pytest.mark.share(3)
 @pytest.mark.parametrize("dictionary", DENSE)
 @pytest.mark.parametrize("name", [n for n in PRIORS if n not in ("SCAD", "MCP")])
 def test_the_energy_is_the_sum_written_out(name, dictionary):

@@ -208,6 +208,7 @@ def test_an_architecture_whose_formula_is_interrupted_has_bounds(monkeypatch):
     assert result.formula is None
 
 
+@pytest.mark.share(2)
 @pytest.mark.parametrize("owner_name", [("architecture", 1), ("sample", 1), ("count", 1),
                                         ("sample", 2), ("count", 2)])  # fmt: skip
 def test_a_table_keeps_the_layers_it_counted(monkeypatch, owner_name):

@@ -71,6 +71,7 @@ def as_seen(layers):
         yield linear.weights, linear.bias, pieces
 
 
+@pytest.mark.share(3)
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_way_to_count_finds_the_cells_of_every_piecewise_linear_prior(kind, scale):
     for seed in range(scale(1, 10)):

@@ -160,6 +160,7 @@ def test_the_expected_regions_in_a_disc(m, c, printed, monte_carlo, error, scale
 PIECES = [((64,), 56.7), ((32, 32), 54.0), ((16,) * 4, 50.2), ((8,) * 8, 37.9)]
 
 
+@pytest.mark.share(2)
 @pytest.mark.parametrize(("widths", "printed"), PIECES)
 def test_pieces_on_an_interval_at_four_depths(widths, printed, scale):
     rng, runs = np.random.default_rng(3), scale(100, 1000)
@@ -215,6 +216,7 @@ SAMPLED = [  # filters, exact, most patterns in 10^6 inputs over 5 seeds at 6 sc
 ]  # fmt: skip
 
 
+@pytest.mark.share(2)
 @pytest.mark.parametrize(("d", "exact", "most", "best_mean"), SAMPLED)
 def test_sampled_patterns_of_the_papers_layer(d, exact, most, best_mean, scale):
     n_samples, share = scale((1000, 0.35), (40_000, 0.7))

@@ -52,6 +52,7 @@ def expected_energy(reference, s):
         return (reference * s) * s
 
 
+@pytest.mark.share(4)
 @pytest.mark.parametrize("s", SCALES)
 @pytest.mark.parametrize("name", PRIORS)
 def test_codes_scale_with_the_data(name, s):
@@ -228,6 +229,7 @@ def test_a_rate_that_drowns_in_the_datas_rounding_is_still_certified(dictionary,
     assert solution.converged.all()
 
 
+@pytest.mark.share(4)
 @pytest.mark.parametrize("s", [1e-300, 1e-160, 1e200])
 @pytest.mark.parametrize("prior", EXAMPLES, ids=name_of)
 def test_parameters_of_order_one_meet_data_of_any_size(prior, s):

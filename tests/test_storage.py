@@ -506,7 +506,7 @@ def test_a_kill_while_saving_leaves_a_whole_file(tmp_path, scale):
         "while True:\n    for m in models: sc.save(m, sys.argv[1])\n"
     )
     path, rng = tmp_path / "model.zip", np.random.default_rng(5)
-    for _ in range(scale(5, 60)):
+    for _ in range(scale(2, 60)):
         command = [sys.executable, "-c", code, str(path)]
         with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
             assert process.stdout.readline() == b"ready\n"
@@ -658,6 +658,7 @@ def test_pools_and_other_bends_have_rows_of_their_own():
     assert row.architecture.exact == regions.architecture(shape, 2, 2, breakpoints=2).exact
 
 
+@pytest.mark.share(2)
 @pytest.mark.parametrize("seed", range(6))
 def test_lower_and_upper_bounds_hold_the_count_of_random_networks(seed):
     rng = np.random.default_rng(seed)

@@ -92,6 +92,7 @@ def test_numbers_are_read_exactly():
     assert parse("z**0.5", {"z": Z}) == Z ** (parse("1", {}) / 2)
 
 
+@pytest.mark.share(3)
 @pytest.mark.parametrize("prior, support", TWINS, ids=lambda v: str(v)[:40])
 def test_a_formula_gives_the_same_prior_as_the_hand_written_class(prior, support):
     rng = np.random.default_rng(0)
@@ -113,6 +114,7 @@ def test_a_formula_gives_the_same_prior_as_the_hand_written_class(prior, support
         assert getattr(twin, name) == getattr(prior, name), name
 
 
+@pytest.mark.share(2)
 @pytest.mark.parametrize(
     "formula, support, parameters", NOVEL, ids=[f"{n[0]} {i}" for i, n in enumerate(NOVEL)]
 )
@@ -216,6 +218,7 @@ def test_importing_the_package_does_not_import_sympy():
 
 
 # -- derivations of single penalties --------------------------------------------------------
+@pytest.mark.share(2)
 @pytest.mark.parametrize(
     "formula, values, condition",
     [
@@ -342,6 +345,7 @@ def some(cases, ids):
     return [pytest.param(*case, marks=mark, id=name) for case, mark, name in rows]
 
 
+@pytest.mark.share(2)
 @pytest.mark.parametrize("formula, parameters", some(NASTY, [n[0] for n in NASTY]))
 def test_a_nasty_formula_is_derived_in_bounded_time_with_exact_gradients(formula, parameters):
     started = time.process_time()
@@ -456,6 +460,7 @@ def test_an_oscillation_too_fast_to_be_followed_is_refused():
         sc.SymbolicPrior("lam*sin(w*z)", (-1, 1), lam=1e-9, w=1e6)
 
 
+@pytest.mark.share(2)
 @pytest.mark.parametrize(
     "formula, parameters",
     [

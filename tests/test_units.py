@@ -64,6 +64,7 @@ def quietly(function, *arguments):
         return function(*arguments)
 
 
+@pytest.mark.share(2)
 @pytest.mark.parametrize("prior", PRIORS, ids=name_of)
 def test_the_prox_of_scaled_inputs_and_parameters_is_the_scaled_prox(prior):
     reference, tried = prior.prox(V), 0
@@ -81,6 +82,7 @@ def test_the_prox_of_scaled_inputs_and_parameters_is_the_scaled_prox(prior):
     assert tried >= 7
 
 
+@pytest.mark.share(2)
 @pytest.mark.parametrize("prior", PRIORS, ids=name_of)
 def test_derivatives_of_the_prox_scale_too(prior):
     slope, reference = prior.prox_vjp(V, 0.7, GRAD)
@@ -114,6 +116,7 @@ def test_the_derivative_in_the_exponent_of_lp_knows_that_the_rate_carries_it():
     np.testing.assert_allclose(got, (ends[1] - ends[0]) / (2 * h), rtol=1e-5)
 
 
+@pytest.mark.share(3)
 @pytest.mark.parametrize("prior", ONE_SETTING, ids=name_of)
 def test_a_typed_penalty_is_right_in_every_unit(prior):
     reference = typed(prior).prox(V)
@@ -150,6 +153,7 @@ def test_values_of_codes_of_any_size_are_the_formulas(prior):
         np.testing.assert_allclose(twin.value(z), expected, rtol=1e-11, atol=1e-320)
 
 
+@pytest.mark.share(2)
 @pytest.mark.parametrize("prior", PRIORS, ids=name_of)
 def test_an_infinite_step_leaves_what_the_penalty_alone_asks_for(prior):
     z = quietly(prior.prox, V, np.inf)

@@ -1,6 +1,8 @@
 """Engines: the few operations without a standard elementwise name; the arrays decide which runs."""
 
 import contextlib
+import functools
+import sys
 import threading
 
 from ..validation import InputTypeError
@@ -24,9 +26,7 @@ def single_threaded_blas():
     global _users, _limits
     with _lock:
         if _users == 0:
-            from threadpoolctl import threadpool_limits
-
-            _limits = threadpool_limits(1, user_api="blas")
+            _limits = _thread_pools(len(sys.modules)).limit(limits=1, user_api="blas")
         _users += 1
     try:
         yield
@@ -35,6 +35,14 @@ def single_threaded_blas():
             _users -= 1
             if _users == 0:
                 _limits.restore_original_limits()
+
+
+@functools.lru_cache(maxsize=1)
+def _thread_pools(_):
+    """The BLAS libraries of the process: looked for again, at milliseconds, after an import."""
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
 
 
 def engine_for(array):
