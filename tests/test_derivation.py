@@ -263,10 +263,29 @@ def test_a_parameter_named_as_something_else_is_refused(name):
     ("min(z**2, 2)", "real", {}), ("min(a*z**2, b)", "real", dict(a=2.0, b=0.3)),
     ("min(a*z**2, b)", "real", dict(a=0.5, b=0.7)), ("max(z**2 - 3, 0)", "nonnegative", {}),
     ("Piecewise((z**2, z**2 < 5), (5, True))", "real", {}),
+    ("abs(z**3 - z - 1)", "nonnegative", {}), ("max(z**3, z + 1)*a", "nonnegative", dict(a=0.4)),
+    pytest.param("max(z**2*(z**2 - 0.7), sqrt(4 - z**2))", (-2, 2), {}, marks=pytest.mark.full),
 ])  # fmt: skip
 def test_polynomials_that_meet_at_an_irrational_point_are_derived(formula, support, parameters):
     verification = sc.derive(formula, support=support, **parameters).verify()
     assert verification.passed, verification.summary()
+
+
+@pytest.mark.parametrize("formula, support, expected", [
+    ("lam*(exp(z) - 1) + z**2/1.3", "nonnegative", "13*x/33 - LambertW(13*lam*exp(13*x/33)/33)"),
+    ("exp(z)/0.7 + z", "real", "x - LambertW(10*exp(x - 1)/7) - 1"),
+    ("lam*(1 - exp(-z/3))", "nonnegative", "x + 3*LambertW(-lam*exp(-x/3)/9)"),
+    ("lam*(z*log(z) - z)", "nonnegative", "lam*LambertW(exp(x/lam)/lam)"),
+])  # fmt: skip
+def test_a_line_and_one_exponential_or_logarithm_meet_at_one_lambert_w(formula, support, expected):
+    """Without roots of minus one, and at once."""
+    begun = time.process_time()
+    derivation = sc.derive(formula, support=support)
+    x, lam = sp.symbols("x lam", real=True)
+    wanted = sp.sympify(expected, {"x": x, "lam": lam})
+    found = str(derivation.result)
+    assert str(wanted) in found and "(-1)**" not in found and "I" not in found
+    assert derivation.verify().passed and time.process_time() - begun < 10
 
 
 @pytest.mark.parametrize("formula", [

@@ -477,6 +477,22 @@ def test_a_penalty_with_a_hill_or_a_pole_inside_is_not_convex(formula, parameter
     assert not sc.SymbolicPrior(formula, **parameters).is_convex
 
 
+@pytest.mark.share(2)
+@pytest.mark.parametrize("formula, convex", [
+    ("abs(z**2 - 2)", False), ("max(z**2 - 2, 0)", True), ("max(z**2 - 2, 0)*z**2", True),
+    ("abs(z**3 - z - 1) + z**4", False), ("max(z**3 - z - 1, 0)", True),
+    ("max(z**3 - z - 1, z)", True), ("max(z**2 - 2, 0) - z**2/2", False),
+])  # fmt: skip
+def test_facts_are_proved_between_joints_that_are_roots_of_polynomials(formula, convex):
+    """Exactly: a Sturm sequence between rational numbers that leave out no root."""
+    ends = np.random.default_rng(0).uniform(0, 3, (2, 2000))
+    prior = sc.SymbolicPrior(formula, support="nonnegative")
+    chord = (prior.value(ends[0][:, None]) + prior.value(ends[1][:, None])) / 2
+    inside = prior.value(ends.mean(axis=0)[:, None])
+    assert prior.is_convex == convex == (inside <= chord + 1e-12).all()
+    assert not prior.is_homogeneous
+
+
 def test_a_pole_at_the_end_of_the_support_may_be_convex():
     for formula in ("-log(z)", "1/z", "z*log(z)", "-sqrt(z)"):
         assert sc.SymbolicPrior(formula, support="nonnegative").is_convex

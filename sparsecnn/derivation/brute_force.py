@@ -75,7 +75,17 @@ def _doublings(most):
 
 
 def _in_mpmath(value, symbols):
-    return sp.lambdify((Z, *symbols), value, "mpmath")
+    """``value`` as a function in the working precision, also of roots of polynomials."""
+    roots = sorted(value.atoms(sp.CRootOf), key=sp.default_sort_key)
+    places = sp.symbols(f"root:{len(roots)}", cls=sp.Dummy)
+    value = value.xreplace(dict(zip(roots, places, strict=True)))
+    function = sp.lambdify((*symbols, *places), value, "mpmath")
+
+    def evaluate(*arguments):
+        digits = mpmath.mp.dps
+        return function(*arguments, *(r.evalf(digits)._to_mpmath(mpmath.mp.prec) for r in roots))
+
+    return evaluate
 
 
 def _change_from(penalty, values, joint, x):
@@ -84,12 +94,12 @@ def _change_from(penalty, values, joint, x):
     arguments = [mpmath.mpf(values[s.name]) for s in symbols]
     room = 1e-9 * max(1.0, abs(joint))  # told apart from the joint in double precision
     ends = [
-        (number(e, values), *(sp.lambdify(symbols, part, "mpmath") for part in (e, phi)))
+        (number(e, values), *(_in_mpmath(part, symbols) for part in (e, phi)))
         for e, phi in penalty.joints(values)
     ]
     _, *exact = min(ends, key=lambda end: abs(end[0] - joint))
     pieces = [
-        (*(number(e, values) for e in (p.low, p.high)), _in_mpmath(p.value, symbols))
+        (*(number(e, values) for e in (p.low, p.high)), _in_mpmath(p.value, (Z, *symbols)))
         for p in penalty.pieces(values)
     ]  # fmt: skip
 

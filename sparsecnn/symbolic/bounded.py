@@ -50,6 +50,38 @@ def simplified(expression):
     return sp.simplify(expression) if is_tame(expression) else expression
 
 
+def is_half_power(expression):
+    """Whether it is an odd power of a square root."""
+    return isinstance(expression, sp.Pow) and (2 * expression.exp).is_odd
+
+
+def square_roots(equation, unknown):
+    """What stands under square roots with the unknown in them."""
+    return {
+        p.base
+        for p in equation.atoms(sp.Pow)
+        if p.base.has(unknown) and p.base != unknown and is_half_power(p)
+    }
+
+
+def without_square_root(equation, unknown):
+    """``A + B sqrt(Q) = 0`` squared, a polynomial that vanishes wherever it does; else None."""
+    bases = square_roots(equation, unknown)
+    if len(bases) != 1 or equation.atoms(sp.Function):
+        return None
+    base, s = bases.pop(), sp.Dummy("s")
+    inner = equation.replace(
+        lambda e: isinstance(e, sp.Pow) and e.base == base and not e.exp.is_integer,
+        lambda e: s ** (2 * e.exp),
+    )
+    numerator = sp.fraction(sp.together(inner))[0]
+    try:
+        a, b = sp.Poly(numerator, s).all_coeffs()[::-1]
+        return sp.Poly(sp.expand(a**2 - b**2 * base), unknown)
+    except (sp.PolynomialError, ValueError):
+        return None
+
+
 def limit(expression, variable, end, direction):
     """One-sided limit, term by term where that tells it; nan where none is found.
 

@@ -16,7 +16,7 @@ import numpy as np
 import sympy as sp
 
 from ..validation import InputError
-from .bounded import limit
+from .bounded import limit, without_square_root
 from .envelope import Curve, Envelope
 from .grid import parts_of, points_of
 from .parser import names_in, parse, symbol
@@ -353,13 +353,14 @@ def _zeros(expression):
         return set()
     for part in expression.atoms(*_KINKED):
         if part.has(Z):
-            inner = (
-                part.args if isinstance(part, sp.Max | sp.Min) else (part.args[0], -part.args[0])
-            )
-            if isinstance(part, sp.Piecewise):
+            if isinstance(part, sp.Max | sp.Min):
+                inner = part.args
+            elif isinstance(part, sp.Piecewise):
                 inner = [value for value, _ in part.args]
-            if isinstance(part, sp.sign):
+            elif isinstance(part, sp.sign):
                 inner = (sp.S.One, sp.S.NegativeOne)
+            else:
+                inner = (part.args[0], -part.args[0])
             return set().union(*(_zeros(expression.xreplace({part: i})) for i in inner))
     w = sp.Dummy("w")
     numerator = sp.together(expression.subs(Z, w)).as_numer_denom()[0]
@@ -380,6 +381,9 @@ def _zeros_of_factor(polynomial):
 
 
 def _easy_zeros(numerator, w):
+    squared = without_square_root(numerator, w)
+    if squared is not None:
+        return set().union(*(_zeros_of_factor(factor) for factor, _ in squared.factor_list()[1]))
     if len(numerator.atoms(sp.Function)) > 1:
         return set()
     try:
@@ -491,6 +495,7 @@ def numeric(expression, arguments):
     The expression was rebuilt from a whitelisted tree, so the code that is generated holds nothing
     a user typed.
     """
+    expression = expression.xreplace({r: r.evalf(20) for r in expression.atoms(sp.CRootOf)})
     function = sp.lambdify(arguments, _stable(expression), modules=[_NUMERIC, "scipy", "numpy"])
 
     def evaluate(first, *rest):

@@ -27,7 +27,7 @@ DIGITS = (30, 100, 300, 1000)
 #: longer expressions (in operations) are not simplified
 SHORT = 40
 TRIED = (NoBounds, ArithmeticError, NotImplementedError, TypeError, ValueError,
-          RecursionError)  # fmt: skip
+          RecursionError, sp.polys.polyerrors.BasePolynomialError)  # fmt: skip
 
 
 def nonnegative(expression, low=-sp.oo, high=sp.oo):
@@ -131,8 +131,28 @@ def _by_sturm(expression, low, high):
         both = sp.Poly(sp.expand(top * bottom), Z)
         if not (both.domain.is_ZZ or both.domain.is_QQ):
             continue
-        return not _negative_inside(both, *ends)
+        return not _negative_inside(both, *_rational_ends(both, *ends))
     return False
+
+
+def _rational_ends(polynomial, low, high):
+    """Rational numbers so near the algebraic ends of an interval that no root lies between."""
+    inside = []
+    for end, inwards in ((low, 1), (high, -1)):
+        if end.is_infinite or end.is_Rational:
+            inside.append(end)
+            continue
+        own = sp.minimal_polynomial(end, Z, polys=True)
+        at_end = int(polynomial.rem(own).is_zero)
+        for digits in (20, 40, 80, 160):
+            near = sp.Rational(str(end.evalf(digits, strict=True)))
+            width = max(abs(near), 1) / sp.Integer(10) ** (digits - 5)
+            if polynomial.count_roots(near - width, near + width) == at_end:
+                inside.append(near + inwards * width)
+                break
+        else:
+            raise NotImplementedError
+    return inside
 
 
 def _images(low, high):

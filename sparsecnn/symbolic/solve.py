@@ -11,7 +11,7 @@ import math
 import numpy as np
 import sympy as sp
 
-from .bounded import kinds, simplified
+from .bounded import is_half_power, kinds, simplified, square_roots, without_square_root
 from .penalty import number
 
 #: of the roots of the unknown in an equation that is written as a polynomial
@@ -60,8 +60,8 @@ def elementary_candidates(equation, unknown, sign=1):
     """
     if len(kinds(equation, unknown)) > 1:
         return  # no pattern covers two transcendental functions at once
-    if equation.atoms(sp.Function) or _square_roots(equation, unknown):
-        equation = simplified(equation.replace(_is_half_power, _with_one_denominator))
+    if equation.atoms(sp.Function) or square_roots(equation, unknown):
+        equation = simplified(equation.replace(is_half_power, _with_one_denominator))
     y = sp.Dummy("y", positive=True)
     reduced = sp.expand_log(sp.powdenest(sp.expand(equation.subs(unknown, sign * y)), force=True))
     yield from _by_inverse(equation, unknown)
@@ -73,7 +73,11 @@ def elementary_candidates(equation, unknown, sign=1):
 
 
 def _by_lambert(equation, unknown):
-    if kinds(equation, unknown) in ({sp.exp}, {sp.log}):
+    root = _of_linear_and_one_function(equation, unknown)
+    if root is not None:
+        yield root, "Lambert W"
+        yield from _other_lambert_branches(root)
+    elif kinds(equation, unknown) in ({sp.exp}, {sp.log}) and _is_polynomial(equation, unknown):
         w = sp.Dummy("w")
         try:
             for root in sp.solve(equation.subs(unknown, w), w, check=False):
@@ -83,39 +87,40 @@ def _by_lambert(equation, unknown):
             return
 
 
-def _is_half_power(expression):
-    return isinstance(expression, sp.Pow) and (2 * expression.exp).is_odd
+def _is_polynomial(equation, unknown):
+    """Whether it is a polynomial in the unknown and functions of it: SymPy finds no other root."""
+    holes = {f: sp.Dummy() for f in equation.atoms(sp.Function) if f.has(unknown)}
+    return sp.expand(equation).xreplace(holes).is_polynomial(unknown)
+
+
+def _of_linear_and_one_function(equation, unknown):
+    """``a z + b + c f(d z + e) = 0`` for ``f`` the exponential or the logarithm; None otherwise."""
+    terms = sp.collect(sp.expand(equation), unknown).as_independent(unknown, as_Add=True)
+    b, linear, function = terms[0], [], []
+    for term in sp.Add.make_args(terms[1]):
+        factor, core = term.as_independent(unknown, as_Add=False)
+        (linear if core == unknown else function).append((factor, core))
+    if len(linear) != 1 or len(function) != 1:
+        return None
+    (a, _), (c, core) = linear[0], function[0]
+    d = sp.diff(core.args[0], unknown) if isinstance(core, sp.exp | sp.log) else unknown
+    if d.has(unknown):
+        return None
+    e = core.args[0].subs(unknown, 0)
+    if isinstance(core, sp.exp):
+        return simplified(-b / a - sp.LambertW(c * d / a * sp.exp(e - b * d / a)) / d)
+    share = a / (c * d)
+    return simplified((sp.LambertW(share * sp.exp((a * e / d - b) / c)) / share - e) / d)
 
 
 def _with_one_denominator(power):
     return sp.together(power.base) ** power.exp
 
 
-def _square_roots(equation, y):
-    return {
-        p.base
-        for p in equation.atoms(sp.Pow)
-        if p.base.has(y) and p.base != y and _is_half_power(p)
-    }
-
-
 def _by_squaring(equation, y):
     """``A + B sqrt(Q) = 0`` whose square is of degree 1 or 2."""
-    bases = _square_roots(equation, y)
-    if len(bases) != 1 or equation.atoms(sp.Function):
-        return
-    base, s = bases.pop(), sp.Dummy("s")
-    inner = equation.replace(
-        lambda e: isinstance(e, sp.Pow) and e.base == base and not e.exp.is_integer,
-        lambda e: s ** (2 * e.exp),
-    )
-    numerator = sp.fraction(sp.together(inner))[0]
-    try:
-        a, b = sp.Poly(numerator, s).all_coeffs()[::-1]
-        squared = sp.Poly(sp.expand(a**2 - b**2 * base), y)
-    except (sp.PolynomialError, ValueError):
-        return
-    if squared.degree() in (1, 2):
+    squared = without_square_root(equation, y)
+    if squared is not None and squared.degree() in (1, 2):
         for found in sp.roots(squared):
             yield found, "a quadratic equation after squaring"
 
