@@ -135,6 +135,13 @@ FAULTS = [
         "test_solvers.py::test_fista_takes_the_points_of_nesterovs_sequence",
     ),
     Fault(
+        "solvers.lca",
+        "a time step above one",
+        "        step = min(1.0, safe_step(problem)) if self.step is None else self.step",
+        "        step = safe_step(problem) if self.step is None else self.step",
+        "test_solvers.py::test_the_time_step_of_lca_is_one_over_the_lipschitz_constant_and_at_most_one[0.5-1.0]",
+    ),
+    Fault(
         "solvers.base",
         "the iterations in single precision not counted",
         "        self.n_iter[where] = spent[local] + iteration",

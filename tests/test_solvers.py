@@ -186,6 +186,17 @@ def test_the_code_is_a_fixed_point_of_the_lca_dynamics(prior):
         np.testing.assert_allclose(next(iterates), codes, atol=1e-7)  # sqrt of the gap's 1e-15
 
 
+@pytest.mark.parametrize(("size", "step"), [(0.5, 1.0), (2.0, 0.25)])
+def test_the_time_step_of_lca_is_one_over_the_lipschitz_constant_and_at_most_one(size, step):
+    x = np.array([[1.0, -2.0, 0.1]])
+    problem = sc.SparseCodingProblem(x, sc.Dictionary(size * np.eye(3)), sc.Laplace(0.1))
+    iterates, potential, codes = sc.LCA().iterates(problem, None), 0 * x, 0 * x
+    for _ in range(3):  # tau du/dt = D^T x - u - (D^T D - I) a
+        potential = potential + step * (size * x - potential - (size**2 - 1) * codes)
+        codes = problem.prior.prox(potential)
+        np.testing.assert_allclose(next(iterates), codes, rtol=1e-12)
+
+
 # -- other people's solvers -----------------------------------------------------------------
 @pytest.mark.share(3)
 @pytest.mark.parametrize("positive", [False, True])
