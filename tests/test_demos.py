@@ -163,3 +163,10 @@ def test_the_demo_of_activations_finds_the_dead_zones_the_theory_names(run):
     }  # fmt: skip
     for key, numbers in found.items():
         assert numbers["is_sparse"] == (numbers["dead"] is not None), key
+
+
+def test_the_readme_says_of_its_figure_what_the_demo_computes(measured):
+    words = ["eight", "nine", "ten", "eleven", "twelve"]
+    said = words[round(measured["one step"]["energy"].mean()) - 8]
+    text = (FOLDER.parent / "README.md").read_text()
+    assert f"one step has {said} times the energy of no code at all" in text
