@@ -14,7 +14,6 @@ from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
-from .derivation import pictures
 from .validation import InputError, InputTypeError, as_integer
 
 #: Okabe & Ito's colours that stay apart for colour-blind readers, from one step to the exact code.
@@ -78,10 +77,12 @@ def plot_derivation(derivation, axes=None, *, title=""):
     list of matplotlib.axes.Axes
         A jump is a gap, a point mass a dot.
     """
+    from .derivation import pictures  # SymPy takes a second to load
+
     found = pictures.curves(derivation)
     panels = pictures.panels(found, title)
     if isinstance(axes, Axes):
-        return [_overlaid(axes, found, title)]
+        return [_overlaid(axes, found.reach, panels, title)]
     axes = list(_figure(8.6, 2.4).subplots(1, 4)) if axes is None else list(axes)
     if len(axes) != len(panels) or not all(isinstance(ax, Axes) for ax in axes):
         raise InputTypeError(f"axes is {axes!r}; expected matplotlib Axes, one or four of them.")
@@ -108,10 +109,9 @@ def _curve(ax, panel, base=0.0):
         ax.plot([x], [base + y], "o", color=colour, ms=4, clip_on=False)
 
 
-def _overlaid(ax, found, title):
+def _overlaid(ax, reach, panels, title):
     """Prior, penalty and prox in one panel, whose axis of codes is as long as that of inputs."""
-    reach = found.reach
-    prior, penalty, prox, _ = pictures.panels(found, title)
+    prior, penalty, prox, _ = panels
     _dress(ax, title, "", "")
     ax.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
     _curve(ax, prior, base=-reach)
