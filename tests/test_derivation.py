@@ -472,6 +472,14 @@ def _lam(penalty):
 
 
 @pytest.mark.share(3)
+@pytest.mark.parametrize("formula", ["exp(1/z)", "tanh(1/(z - 1))", "cos(log(eps + abs(z)))"])
+def test_a_pole_of_two_limits_and_a_kink_that_is_just_flat_are_confirmed(formula):
+    """With eps = 1 the penalty is flat at zero; a little more, and it falls from there."""
+    verification = sc.derive(formula).verify()
+    assert verification.passed, verification.summary()
+
+
+@pytest.mark.share(3)
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_fault_planted_into_a_step_is_refuted_with_a_counterexample(fault, monkeypatch):
     found = FAULTS[fault](monkeypatch).verify()

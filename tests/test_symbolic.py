@@ -477,6 +477,29 @@ def test_a_penalty_with_a_hill_or_a_pole_inside_is_not_convex(formula, parameter
     assert not sc.SymbolicPrior(formula, **parameters).is_convex
 
 
+@pytest.mark.share(4)
+@pytest.mark.parametrize("formula, function, at_zero", [
+    ("exp(1/z)", lambda z: np.exp(1 / z), 0.0), ("exp(-1/z)", lambda z: np.exp(-1 / z), 0.0),
+    ("tanh(1/z)", lambda z: np.tanh(1 / z), -1.0), ("1/(1 + exp(1/z))", lambda z: 1 / (1 + np.exp(
+        1 / z)), 0.0), ("atan(1/z)", lambda z: np.arctan(1 / z), -np.pi / 2),
+    ("2*abs(z) - atan(1/z)", lambda z: 2 * np.abs(z) - np.arctan(1 / z), -np.pi / 2),
+])  # fmt: skip
+@pytest.mark.parametrize("at", [0, 1, -2])
+def test_a_penalty_with_another_limit_on_each_side_sends_inputs_to_the_lower_one(
+    formula, function, at_zero, at
+):
+    """The lower limit counts at the place itself, wherever that is."""
+    formula = formula.replace("z", f"(z - {at})") if at else formula
+    x = np.linspace(-4, 4, 41)
+    z = sc.SymbolicPrior(formula).prox(x + at) - at
+    grid = np.setdiff1d(np.linspace(-6, 6, 120_001), [0.0])
+    with np.errstate(over="ignore"):
+        best = ((x[:, None] - grid) ** 2 / 2 + function(grid)).min(axis=1)
+        best = np.minimum(best, x**2 / 2 + at_zero)
+        inside = np.where(np.abs(z) > 1e-12, function(np.where(z == 0, 1.0, z)), at_zero)
+    assert ((x - z) ** 2 / 2 + inside <= best + 1e-7).all()
+
+
 @pytest.mark.share(2)
 @pytest.mark.parametrize("formula, convex", [
     ("abs(z**2 - 2)", False), ("max(z**2 - 2, 0)", True), ("max(z**2 - 2, 0)*z**2", True),

@@ -274,8 +274,8 @@ def bend(penalty, values, quadratic=0.0, ends=None):
             second = (sides[0] - 2 * sides[1] + sides[2]) / h**2
             rounding = 8e-16 * sum(np.abs(s) for s in sides) / h**2
             rounding += 8e-16 * np.abs(z) / h * np.abs(sides[2] - sides[0]) / h**2
-        strange = ~np.isfinite(second) | (h > room)
-        second = np.where(strange, np.inf, second + quadratic + rounding)
+            bend = second + quadratic + rounding
+        second = np.where(np.isfinite(second) & (h <= room), bend, np.inf)
         k = int(np.argmin(second))
         if second[k] < best[0]:
             best = (float(second[k]), float(z[k]), float(h[k]))

@@ -29,7 +29,8 @@ def is_flat(before, after):
 class Curve:
     """A smooth stretch of a penalty: value, slope and curvature as functions of an array.
 
-    ``end_slopes`` are the one-sided slopes at the two ends (nan: to be read off the formula);
+    ``end_slopes`` and ``end_values`` are the one-sided limits at the two ends (nan: to be read off
+    the formula);
     ``is_affine`` says that the slope is affine in ``z``, so that it is inverted by a division;
     ``points`` are where it is looked at.
     """
@@ -42,6 +43,7 @@ class Curve:
     end_slopes: tuple[float, float] = (np.nan, np.nan)
     is_affine: bool = False
     points: np.ndarray | None = dataclasses.field(default=None, compare=False, repr=False)
+    end_values: tuple[float, float] = (np.nan, np.nan)
 
     @property
     def grid(self):
@@ -51,6 +53,14 @@ class Curve:
     def forward(self, z):
         """``F(z) = z + phi'(z)``, the input that is mapped to ``z``."""
         return z + self.slope(z)
+
+    def limit(self, z):
+        """The value at a number; at an end, the limit from inside."""
+        for end, known in zip((self.low, self.high), self.end_values, strict=True):
+            if z == end and not np.isnan(known):
+                return known
+        with np.errstate(all="ignore"):
+            return float(self.value(np.array([z]))[0])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,7 +118,7 @@ class Branch:
         if self.is_joint:
             return self.value + 0.5 * self.low**2 - x * self.low, self.low
         z = float(self.solve(np.array([x]))[0])
-        return float(self.curve.value(np.array([z]))[0]) + 0.5 * z * z - x * z, z
+        return self.curve.limit(z) + 0.5 * z * z - x * z, z
 
 
 class Envelope:
@@ -305,14 +315,10 @@ def _continuous_there(before, after, joint_values):
     z = after.low
     if z not in joint_values:
         return True
-    for branch in (before, after):
-        if branch.curve is not None:
-            with np.errstate(all="ignore"):
-                limit = float(branch.curve.value(np.array([z]))[0])
-            reference = joint_values[z]
-            if limit - reference > 1e-12 * max(1.0, abs(limit)):
-                return False
-    return True
+    reference = joint_values[z]
+    slack = 1e-12 * max(1.0, abs(reference))
+    curves = [branch.curve for branch in (before, after) if branch.curve is not None]
+    return all(curve.limit(z) - reference <= slack for curve in curves)
 
 
 def _balance(before, after):

@@ -52,9 +52,13 @@ class Piece:
         if not end.is_infinite:
             direct = expression.subs(Z, end)
             powers_of_zero = any(power.base == 0 for power in direct.atoms(sp.Pow))
-            if not (powers_of_zero or direct.has(sp.nan, sp.zoo, sp.oo, -sp.oo)):
+            if not (powers_of_zero or direct.has(*_NO_VALUE)):
                 return direct
         return limit(expression, Z, end, "+" if end == self.low else "-")
+
+
+#: what a formula that has no value at a point turns into there
+_NO_VALUE = (sp.nan, sp.zoo, sp.oo, -sp.oo, sp.AccumBounds)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -141,7 +145,7 @@ class Penalty:
             limits = [p.at(end) for p in pieces if end in (p.low, p.high)]
             point = {**values, "z": number(end, values)}
             limits.append(_resolved(self.expression, point).subs(Z, end))
-            known = [v for v in limits if not v.has(sp.nan, sp.zoo)]
+            known = [v for v in limits if not v.has(sp.nan, sp.zoo, sp.AccumBounds)]
             found.append((end, min(known, key=lambda v: _real(number(v, values)))))
         return found
 
@@ -194,6 +198,7 @@ class Penalty:
                 tuple(step * slope for slope in c.end_slopes),
                 c.is_affine,
                 c.points,
+                tuple(step * value for value in c.end_values),
             )
             for c in curves
         ]
@@ -209,11 +214,15 @@ class Penalty:
                     _bound(numeric(e, symbols), arguments)
                     for e in (piece.value, piece.slope, piece.curvature)
                 ]
-                slopes = tuple(_end_slope(piece, e, values) for e in (piece.low, piece.high))
+                limits, slopes = (
+                    tuple(_at_end(piece, e, order, values) for e in (piece.low, piece.high))
+                    for order in (0, 1)
+                )
                 low, high = number(piece.low, values), number(piece.high, values)
                 curve = Curve(low, high, *functions, slopes, not piece.curvature.has(Z))
                 looks = (_bound(f, arguments) for f in parts_of(piece.value, Z, self.parameters))
-                curves.append(dataclasses.replace(curve, points=points_of(curve, *looks)))
+                points = points_of(curve, *looks)
+                curves.append(dataclasses.replace(curve, points=points, end_values=limits))
             _refuse_hidden_bend(
                 self.expression, curves, numeric(self.expression, symbols), arguments
             )
@@ -536,14 +545,14 @@ def probe_grid(low, high):
     return high - far if np.isfinite(high) else np.concatenate([-far, far])
 
 
-def _end_slope(piece, end, values):
+def _at_end(piece, end, order, values):
     if end.is_infinite:
         return np.nan
-    slope = piece.at(end, 1)
-    if slope in (sp.oo, -sp.oo):
-        return float(slope)
+    found = piece.at(end, order)
+    if found in (sp.oo, -sp.oo):
+        return float(found)
     try:
-        return _real(number(slope, values))
+        return _real(number(found, values))
     except TypeError:
         return np.nan
 

@@ -284,7 +284,17 @@ def _signature(envelope):
 
 def same_branches(penalty, first, second):
     """Whether the prox has the same branches at two settings of the parameters."""
-    return _signature(penalty.envelope(first)) == _signature(penalty.envelope(second))
+    one, other = (
+        (_signature(penalty.envelope(values)), _falls_from_zero(penalty, values))
+        for values in (first, second)
+    )
+    return one == other
+
+
+def _falls_from_zero(penalty, values):
+    """Whether half of an even penalty has a downward kink at zero, where the whole prox jumps."""
+    first = penalty.curves(values)[0]
+    return first.low == 0 and first.end_slopes[0] < 0
 
 
 def same_regime(penalty, first, second):
