@@ -431,16 +431,26 @@ def _inner(a, b):
 # -- checks at the edge ---------------------------------------------------------------------
 def check_roles(dictionary, prior):
     """Refuse what is no dictionary and no prior, or a prior that does not fit the codes."""
-    for name, value, methods, example in (
-        ("dictionary", dictionary, ("analyze", "synthesize", "lipschitz"), "Dictionary(atoms)"),
-        ("prior", prior, ("prox", "value", "check_fits", "is_convex"), "Exponential(0.5)"),
-    ):
-        if isinstance(value, type) or not all(
-            hasattr(type(value), m) or hasattr(value, m) for m in methods
-        ):
-            what = repr(value) if np.ndim(value) == 0 else f"an array of shape {np.shape(value)}"
-            raise InputTypeError(f"{name} is {what}; expected a {name} object, such as {example}.")
+    check_role("dictionary", dictionary)
+    check_role("prior", prior)
     _check_alignment(prior, dictionary.code_shape)
+
+
+#: role -> what its object can do, and one of them
+_ROLES = {
+    "dictionary": (("analyze", "synthesize", "lipschitz"), "Dictionary(atoms)"),
+    "prior": (("prox", "value", "check_fits", "is_convex"), "Exponential(0.5)"),
+}
+
+
+def check_role(name, value):
+    """Refuse what is no dictionary, or no prior."""
+    methods, example = _ROLES[name]
+    if isinstance(value, type) or not all(
+        hasattr(type(value), m) or hasattr(value, m) for m in methods
+    ):
+        what = repr(value) if np.ndim(value) == 0 else f"an array of shape {np.shape(value)}"
+        raise InputTypeError(f"{name} is {what}; expected a {name} object, such as {example}.")
 
 
 def warn_of_offset(x, who, mask=None, stacklevel=3):

@@ -500,3 +500,64 @@ def test_mnist_files_are_read_whole(data_folder):
     assert images.train.shape == (60_000, 1, 28, 28)
     assert images.test.shape == (10_000, 1, 28, 28)
     assert set(images.test_labels) == set(range(10))
+
+
+# -- what would be lost, or turned ----------------------------------------------------------
+@pytest.mark.parametrize("compression", [None, "tiff_lzw"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+def test_a_tiff_is_upright_however_it_is_stored(tmp_path, dtype, orientation, compression):
+    upright = (np.arange(15).reshape(5, 3) * 10 + 5).astype(dtype)
+    turn = Image.Transpose
+    back = [None, turn.FLIP_LEFT_RIGHT, turn.ROTATE_180, turn.FLIP_TOP_BOTTOM, turn.TRANSPOSE,
+            turn.ROTATE_90, turn.TRANSVERSE, turn.ROTATE_270][orientation - 1]  # fmt: skip
+    stored = Image.fromarray(upright)
+    stored = stored if back is None else stored.transpose(back)
+    for k in range(4):
+        stored.save(tmp_path / f"{k}.tif", tiffinfo={0x112: orientation}, compression=compression)
+    found = datasets.load(tmp_path, scale=1.0)
+    np.testing.assert_array_equal(found.train, np.broadcast_to(upright, found.train.shape))
+
+
+def test_pictures_smaller_than_a_tile_are_told_and_no_class_is_lost(tmp_path):
+    for name, side in (("a", 64), ("b", 64), ("c", 20)):
+        (tmp_path / name).mkdir()
+        for k in range(5):
+            side = 20 if k == 0 else side
+            Image.fromarray(digits(1, side)[0]).save(tmp_path / name / f"{k}.png")
+            side = 20 if name == "c" else 64
+    with pytest.raises(sc.InputError, match="every picture of class c is smaller than a tile"):
+        datasets.load(tmp_path, tile=32)
+    for k in range(5):
+        (tmp_path / "c" / f"{k}.png").unlink()
+    (tmp_path / "c").rmdir()
+    assert any(
+        "2 smaller than a tile left out" in n for n in datasets.load(tmp_path, tile=32).notes
+    )
+
+
+def test_two_arrays_of_one_name_and_folders_beside_arrays_are_told(tmp_path):
+    np.savez(tmp_path / "a.npz", x=digits(20), y=np.arange(20) % 2)
+    np.save(tmp_path / "x.npy", digits(20))
+    with pytest.raises(sc.InputError, match=r"two arrays called x, in a\.npz and x\.npy"):
+        datasets.load(tmp_path)
+    (tmp_path / "x.npy").unlink()
+    (tmp_path / "more").mkdir()
+    assert "left unread: more/" in datasets.load(tmp_path).notes
+
+
+@pytest.mark.parametrize("shape", [(10, 100, 100, 4), (10, 5, 100, 100), (10, 2, 100, 100)])
+def test_channels_that_no_tile_would_hold_are_refused(tmp_path, shape):
+    np.save(tmp_path / "a.npy", RNG.integers(0, 256, shape).astype(np.uint8))
+    with pytest.raises(sc.InputError):
+        datasets.load(tmp_path / "a.npy")
+
+
+def test_a_clear_number_of_a_deep_png_is_white(tmp_path):
+    pictures = digits(5, 6, 1000, np.uint16) + 30_000
+    pictures[:, 0, 0] = 600
+    for k, picture in enumerate(pictures):
+        Image.fromarray(picture).save(tmp_path / f"{k}.png", transparency=600)
+    found = datasets.load(tmp_path, scale=1.0)
+    assert (found.train[:, 0, 0, 0] == 65535).all() and found.train[:, 0, 1].max() < 31_000
+    assert any("blended over white (5 of 5" in note for note in found.notes)

@@ -738,3 +738,16 @@ def test_k_steps_are_k_steps_however_easy_and_the_most_of_any_level():
     ).fit(images)
     most = [int(s.n_iter.max()) for s in coder.solutions(images)]
     assert most[0] != most[1] and coder.n_iter_ == max(most)
+
+
+@pytest.mark.parametrize("wrong", ["relu", 3, sc.Laplace, abs], ids=str)
+@pytest.mark.parametrize("estimator", everything(), ids=by_name)
+def test_something_that_is_no_prior_is_refused_by_its_name(estimator, wrong, few):
+    with pytest.raises(sc.InputTypeError, match=r"prior is .*expected a prior object"):
+        clone(estimator).set_params(prior=wrong).fit(*few)
+
+
+@pytest.mark.parametrize("n_atoms", [8.0, None])
+def test_a_number_of_atoms_that_is_none_is_refused(n_atoms, few):
+    with pytest.raises(sc.InputTypeError, match="n_atoms is"):
+        sc.HierarchicalSparseCoder(n_atoms).fit(few[0])

@@ -734,3 +734,9 @@ def test_a_prior_is_what_its_parameters_make_and_stays_so(prior):
         np.testing.assert_array_equal(prior.prox(v), before)
     with pytest.raises(sc.InputError, match=f"{type(prior).__name__} has no parameter 'rate'"):
         prior.set_params(rate=1.0)
+
+
+def test_no_sample_at_all_has_a_prox_too():
+    for prior in (sc.TopK(3), sc.Laplace(0.1)):
+        assert prior.prox(np.zeros((0, 5))).shape == (0, 5)
+        assert prior.value(np.zeros((0, 5))).shape == (0,)

@@ -342,6 +342,35 @@ def test_a_penalty_that_bends_far_out_is_not_taken_for_a_multiple_of_z():
     assert sc.FISTA(1e-8, 50_000).solve(problem).converged.all()
 
 
+@pytest.mark.parametrize("formula, support, parameters", [
+    ("lam*abs(z) + mu*z**2", "real", {"mu": 0.0}), ("lam*abs(z) + mu*z**4", "real", {"mu": 0.0}),
+    ("lam*abs(z) + mu*z**2", "real", {"mu": np.zeros(2)}),
+    ("lam*abs(z) + mu*abs(z)**1.5", "real", {"mu": 0.0}),
+    ("lam*abs(z) + mu*max(z, 0)**2", "real", {"mu": 0.0}),
+    ("lam*z + mu*z**2", "nonnegative", {"mu": 0.0}),
+    ("lam*abs(z)*exp(mu*abs(z))", "real", {"mu": 0.0}),
+    ("lam*abs(z)*cosh(mu*z)", "real", {"mu": 0.0}),
+    ("mu*abs(z)**1.5 + lam*abs(z)", "real", {"mu": 0.0}),
+    ("lam*abs(z) + (a - b)*z**2", "real", {"a": 0.7, "b": 0.7}),
+    ("lam*abs(z) + a*z**2", "real", {"a": 1e-300}),
+])  # fmt: skip
+def test_a_weight_of_zero_opens_no_dual(formula, support, parameters):
+    """What remains is the penalty without that term, and so are its dual and its gap."""
+    lam = np.array([0.2, 0.3])
+    prior = sc.SymbolicPrior(formula, support=support, lam=lam, **parameters)
+    same = sc.Exponential(lam) if support == "nonnegative" else sc.Laplace(lam)
+    x, dictionary = [[1.0, 0.5], [-0.4, 0.9]], sc.Dictionary([[1.0, 0.0], [0.6, 0.8]])
+    problem = sc.SparseCodingProblem(x, dictionary, prior)
+    least = sc.solve(sc.SparseCodingProblem(x, dictionary, same), tol=1e-12).objective
+    for codes in (np.zeros((2, 2)), prior.prox(problem.projections())):
+        stated = problem.dual_gap(codes)
+        assert (problem.objective(codes) - stated <= least * (1 + 1e-9))[~np.isnan(stated)].all()
+    if parameters.get("a") != 1e-300:
+        solution = sc.solve(problem, tol=1e-9)
+        assert solution.converged.all()
+        np.testing.assert_allclose(solution.objective, least, rtol=1e-8)
+
+
 @pytest.mark.share(2)
 @pytest.mark.parametrize("s", [1e-150, 1e-12, 1e-6, 1.0, 1e6, 1e150])
 def test_facts_of_a_typed_penalty_do_not_depend_on_its_unit(s):

@@ -131,7 +131,15 @@ def read_archives(path, files, settings):
     if len(files) == 1 and not batches and settings.images is None:
         (stored,) = stored_arrays(files[0]).values()
         return _one_set(path, {"x": stored}, settings)
-    arrays = {name: a for file in files for name, a in stored_arrays(file).items()}
+    arrays = {}
+    for file in files:
+        for name, stored in stored_arrays(file).items():
+            if name in arrays:
+                raise InputError(
+                    f"{path} has two arrays called {name}, in {arrays[name].path.name} and "
+                    f"{file.name}; expected one of each name. Move or rename one of them."
+                )
+            arrays[name] = stored
     return _one_set(path, arrays, settings)
 
 

@@ -74,7 +74,10 @@ def read_folder(path, settings):
             notes.append(f"left unread: {', '.join(others[:8])}{', ...' * (len(others) > 8)}")
         return image_set(path.name, [part], settings, notes)
     if archives:
-        return read_archives(path, archives, settings)
+        found = read_archives(path, archives, settings)
+        left = [f"{folder.name}/" for folder in folders]
+        notes = (f"left unread: {', '.join(left[:8])}{', ...' * (len(left) > 8)}",) if left else ()
+        return dataclasses.replace(found, notes=(*found.notes, *notes))
     for file in files:
         refuse_other_kind(file)
     raise InputError(

@@ -16,6 +16,7 @@ from .pixels import checked_pixels, refuse_oversized
 PICTURES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm"}
 #: formats whose further frames are pictures of their own (a telephone's JPEG keeps previews there)
 _PAGED = {"TIFF", "GIF", "PNG", "WEBP"}
+_PHOTOMETRIC = 262  # TIFF tag; 0: white is stored as 0
 _REDUCED = 254  # TIFF tag; its lowest bit marks a smaller copy of another page
 
 
@@ -70,7 +71,8 @@ def _opened(path, read):
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of sizes below our own cap, of odd metadata
-            with Image.open(path) as picture:
+            # by its bytes: a path would be mapped into memory, of the size before it is turned
+            with open(path, "rb") as file, Image.open(file) as picture:
                 return read(picture, path)
     except InputError:
         raise
@@ -120,6 +122,13 @@ def _stored_area(picture):
     return sum((right - left) * (lower - upper) for left, upper, right, lower in extents)
 
 
+def _negative(array):
+    """What a deep page that stores white as 0 shows."""
+    if array.dtype != np.uint16:
+        raise ValueError(f"white is 0 in {array.dtype} numbers, whose black is not known")
+    return np.uint16(65535) - array
+
+
 def _page(picture):
     """Pixels of the current page, and whether some were transparent."""
     from PIL import Image, ImageOps
@@ -129,7 +138,12 @@ def _page(picture):
     page = ImageOps.exif_transpose(picture)
     if deep:
         array = np.asarray(page)
-        return (array.astype(np.uint16) if is_png and page.mode == "I" else array), False
+        array = array.astype(np.uint16) if is_png and page.mode == "I" else array
+        if not is_png and picture.format == "TIFF" and picture.tag_v2.get(_PHOTOMETRIC) == 0:
+            return _negative(array), False
+        clear = array == page.info.get("transparency") if is_png else np.zeros(1, dtype=bool)
+        return (np.where(clear, array.dtype.type(65535), array) if clear.any() else array,
+                bool(clear.any()))  # fmt: skip
     if page.mode in ("1", "L") and "transparency" not in page.info:
         return np.asarray(page.convert("L")), False
     blended = False

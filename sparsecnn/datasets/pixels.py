@@ -206,7 +206,14 @@ def grey(picture):
     """Luma of a picture (ITU-R BT.601), or of a stack of them."""
     if picture.ndim == 2:
         return picture
-    return picture[..., :3] @ np.array([0.299, 0.587, 0.114], dtype=np.float32)
+    if picture.shape[-1] == 1:
+        return picture[..., 0]
+    if picture.shape[-1] != 3:
+        raise InputError(
+            f"pictures of {picture.shape[-1]} channels are too large to be one image each; "
+            "expected one or three channels to cut into tiles. Choose some, such as x[..., :3]."
+        )
+    return picture @ np.array([0.299, 0.587, 0.114], dtype=np.float32)
 
 
 def tiles_of(picture, tile):

@@ -145,13 +145,14 @@ def _with_colour(picture):
 # -- tiles ----------------------------------------------------------------------------------
 def _tiled(name, parts, scale, tile):
     """Grey tiles, mean removed, divided by their common standard deviation."""
-    found = []
+    found, left_out = [], 0
     for part in parts:
         cut = [tiles_of(grey(divided(picture, scale)), tile) for picture in part.pictures]
         counts = [len(tiles) for tiles in cut]
         labels = part.labels
         if labels is None and len(parts) == 1:
             labels = np.arange(len(cut))
+        left_out += _without_tiles(name, part, counts, tile)
         labels = None if labels is None else np.repeat(labels, counts)
         found.append(Part(np.concatenate(cut), labels))
         if sum(counts) * len(parts) < 8:
@@ -171,7 +172,24 @@ def _tiled(name, parts, scale, tile):
         f"{n_pictures} larger picture{'s'[: n_pictures > 1]} cut into {n_tiles:,} grey tiles of "
         f"{tile} x {tile}, mean removed, over their common standard deviation"
     )
+    if left_out:
+        said += f"; {left_out} smaller than a tile left out"
     return [Part(t / spread, part.labels) for t, part in zip(tiles, found, strict=True)], said
+
+
+def _without_tiles(name, part, counts, tile):
+    """How many pictures are smaller than a tile; refused if a class would be lost with them."""
+    none = np.array(counts) == 0
+    if part.labels is not None and none.any():
+        labels = np.asarray(part.labels)
+        lost = [str(c) for c in np.unique(labels) if none[labels == c].all()]
+        if lost:
+            raise InputError(
+                f"{name}: every picture of class {', '.join(lost[:8])} is smaller than a tile of "
+                f"{tile} x {tile} pixels; expected larger ones. Make the tiles smaller, or the "
+                "pictures one size."
+            )
+    return int(none.sum())
 
 
 # -- the split ------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
 from ..priors import Exponential
-from ..validation import InputError
+from ..validation import InputError, InputTypeError
 from .coders import Coder, StepsDial, set_certificates
 from .images import ImageEstimator
 from .layerwise import LayerwiseLearner, check_contrast, conv_plan
@@ -22,6 +22,11 @@ class _LevelsLearner(LayerwiseLearner):
     """What both hierarchies share: their parameters, read level by level."""
 
     def _plans(self):
+        if not isinstance(self.n_atoms, numbers.Integral) and not hasattr(self.n_atoms, "__len__"):
+            raise InputTypeError(
+                f"n_atoms is {self.n_atoms!r}; expected a number of filters for each level, such "
+                "as (8, 16)."
+            )
         n = 1 if isinstance(self.n_atoms, numbers.Integral) else len(self.n_atoms)
         if n == 0:
             raise InputError("n_atoms is empty; expected a number of filters for each level.")

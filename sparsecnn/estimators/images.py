@@ -169,7 +169,8 @@ def _first_rate(estimator):
     prior = prior[0] if isinstance(prior, list | tuple) and prior else prior
     lam = lam[0] if isinstance(lam, list | tuple) and lam else lam
     if prior is not None:
-        lam = getattr(prior, "parameters", {}).get("lam", np.inf)
+        known = getattr(prior, "parameters", None)
+        lam = known.get("lam", np.inf) if isinstance(known, dict) else np.inf
     try:
         return float(np.max(np.asarray(lam, dtype=float)))
     except (TypeError, ValueError):  # refused by whom it concerns

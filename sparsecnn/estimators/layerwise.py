@@ -16,6 +16,7 @@ from ..dictionaries import ConvDictionary, Dictionary, random_patches, unit_rows
 from ..hierarchy import Hierarchy, Level
 from ..layers import MaxPool
 from ..learning import LearningRecord, learn_dictionary
+from ..problem import check_role
 from ..validation import InputError, InputTypeError, as_generator, as_integer, as_pair
 
 _FACED = 256  # signals that random atoms are turned towards
@@ -32,6 +33,9 @@ class LevelPlan:
     prior: object
     pool: object = None
     statistics: object = None
+
+    def __post_init__(self):
+        check_role("prior", self.prior)
 
 
 def dense_plan(n_atoms, prior, init):

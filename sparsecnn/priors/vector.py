@@ -227,13 +227,13 @@ class TopK(Prior):
 
     def value(self, codes):
         xp, codes = float_codes(codes)
-        flat = xp.reshape(codes, (1, -1) if codes.ndim == 1 else (codes.shape[0], -1))
+        flat = _rows(xp, codes)
         count = xp.sum(xp.astype(flat != 0, xp.float64), axis=1)
         value = xp.where(count <= self.k, xp.zeros_like(count), xp.inf)
         return value[0] if codes.ndim == 1 else value
 
     def _kept(self, xp, v):
-        flat = xp.reshape(v, (1, -1) if v.ndim == 1 else (v.shape[0], -1))
+        flat = _rows(xp, v)
         order = xp.argsort(-xp.abs(flat), axis=1, stable=True)
         rank = xp.argsort(order, axis=1, stable=True)
         return xp.reshape(rank < self.k, v.shape)
@@ -282,3 +282,9 @@ def _group_labels(groups):
 
 def _is_sequence(value):
     return hasattr(value, "__len__") and not isinstance(value, str | bytes)
+
+
+def _rows(xp, codes):
+    """One row for each sample, of which there may be none; one code is one row."""
+    shape = codes.shape if codes.ndim > 1 else (1, *codes.shape)
+    return xp.reshape(codes, (shape[0], math.prod(shape[1:])))

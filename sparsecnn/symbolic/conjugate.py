@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from .penalty import SYMBOLS, number
+from .facts import exact
+from .penalty import SYMBOLS, Z, number
 
 #: how far from the ends of a curve, or from zero, a maximiser is looked for, in the penalty's unit
 _FURTHEST = 2.0**500
@@ -17,19 +18,42 @@ _FURTHEST = 2.0**500
 def slopes_at_infinity(penalty, values):
     """Slopes of a convex penalty at minus and plus infinity: the domain of its conjugate.
 
-    Infinite where the limit is not known; the conjugate says then where it ends.
+    Infinite where the limit is not known; the conjugate says then where it ends. A limit for all
+    parameters need not be that at these numbers (``mu*z**2`` has none at ``mu = 0``): where one of
+    them is 0, or the slope is not seen to grow, it is taken of the penalty with its numbers.
     """
     with SYMBOLS:
-        pieces = penalty.pieces(values)
-        return _slope_limit(pieces[0], penalty.low, values, -1), _slope_limit(
-            pieces[-1], penalty.high, values, 1
-        )
+        found = _slope_limits(penalty, values)
+        if 0 not in values.values() and all(map(_is_seen, _outer(penalty, values), found, (-1, 1))):
+            return found
+        return _slope_limits(exact(penalty, values), {})
+
+
+def _slope_limits(penalty, values):
+    pieces = penalty.pieces(values)
+    return _slope_limit(pieces[0], penalty.low, values, -1), _slope_limit(
+        pieces[-1], penalty.high, values, 1
+    )
+
+
+def _outer(penalty, values):
+    curves = penalty.curves(values)
+    return curves[0], curves[-1]
+
+
+def _is_seen(curve, slope, sign):
+    """Whether the outer slopes of a curve tell of this limit, or its support ends before."""
+    end = curve.low if sign < 0 else curve.high
+    if np.isfinite(end) or np.isfinite(slope):
+        return True
+    near, far = np.abs(curve.slope(sign * 2.0 ** np.array([20.0, 40.0])))
+    return bool(far > 1.5 * near)
 
 
 def _slope_limit(piece, end, values, sign):
     if not end.is_infinite:
         return sign * np.inf
-    limit = piece.at(end, 1)
+    limit = piece.slope if not piece.slope.has(Z) else piece.at(end, 1)
     try:
         found = float(limit) if limit.is_infinite else number(limit, values)
     except TypeError:
