@@ -129,10 +129,14 @@ def as_number(value, name, *, minimum=None, positive=False):
         wanted = f"a number >= {minimum}"
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise InputTypeError(f"{name} is {value!r}; expected {wanted}.")
-    too_low = (positive and not value > 0) or (minimum is not None and not value >= minimum)
-    if not np.isfinite(value) or too_low:
-        raise InputError(f"{name} is {value}; expected {wanted}.")
-    return float(value)
+    try:
+        found = float(value)
+    except OverflowError:
+        found = np.inf
+    too_low = (positive and not found > 0) or (minimum is not None and not found >= minimum)
+    if not np.isfinite(found) or too_low:
+        raise InputError(f"{name} is {found if np.isinf(found) else value}; expected {wanted}.")
+    return found
 
 
 def as_pair(value, name, *, minimum=1):

@@ -438,8 +438,8 @@ FAULTS = [
     Fault(
         "validation",
         "zero accepted as a positive number",
-        "    too_low = (positive and not value > 0) or (minimum is not None and not value >= minimum)",
-        "    too_low = (positive and not value >= 0) or (minimum is not None and not value >= minimum)",
+        "    too_low = (positive and not found > 0) or (minimum is not None and not found >= minimum)",
+        "    too_low = (positive and not found >= 0) or (minimum is not None and not found >= minimum)",
         "test_bad_input.py::test_a_solver_step_that_is_not_positive_is_refused[0-ISTA]",
     ),
     Fault(

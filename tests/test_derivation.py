@@ -471,6 +471,21 @@ def _lam(penalty):
     return next(s for s in penalty.parameters if s.name == "lam")
 
 
+@pytest.mark.parametrize("formula, parameters", [
+    ("lam*abs(z)**p", {"p": 1.0}), ("lam*abs(z)**p", {}), ("lam*abs(z)**lam", {}),
+])  # fmt: skip
+def test_a_power_of_one_is_the_kink_it_is(formula, parameters):
+    """Its dead zone is no jump, and no neighbour with another power is of its regime."""
+    derivation = sc.derive(formula, **parameters)
+    assert derivation.verify().passed and "jump" not in str(derivation).replace("at a jump", "")
+
+
+@pytest.mark.parametrize("noise", [1e-200, 1e200, 10**400])
+def test_a_noise_whose_square_is_no_number_is_refused(noise):
+    with pytest.raises(sc.InputError, match="noise"):
+        sc.derive("lam*abs(z)", noise=noise)
+
+
 @pytest.mark.share(3)
 @pytest.mark.parametrize("formula", ["exp(1/z)", "tanh(1/(z - 1))", "cos(log(eps + abs(z)))"])
 def test_a_pole_of_two_limits_and_a_kink_that_is_just_flat_are_confirmed(formula):

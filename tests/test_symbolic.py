@@ -562,3 +562,15 @@ def test_exact_arithmetic_tells_a_touching_root_from_a_crossing():
     for wrong in (lam + sp.Rational(1, 1000), lam - sp.Rational(1, 1000)):
         found = exact_minimum(penalty, lambda x, w=wrong: prox(x, w), {"lam": lam}, inputs)
         assert found.verdict == REFUTED
+
+
+@pytest.mark.parametrize("formula, support", [
+    ("lam*abs(z)", (0, [1, 2])), ("lam*abs(z)", {}), ("lam*abs(z)", (0, {})),
+    ("lam*abs(z)", (0, object())), ({}, "real"), ([[1], [2, 3]], "real"),
+    (np.zeros(0), "real"),
+])  # fmt: skip
+def test_what_is_no_text_and_no_support_is_refused_by_name(formula, support):
+    with pytest.raises(sc.InputTypeError, match=r"(formula|support) is .*expected a text"):
+        sc.SymbolicPrior(formula, support=support, lam=1.0)
+    allowed = sc.SymbolicPrior("lam*abs(z)", support=np.array([0, 1]), lam=1.0)
+    assert allowed.prox(np.array([3.0])) == [1.0]

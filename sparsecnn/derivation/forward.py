@@ -93,6 +93,11 @@ def derive(
         raise InputError(f"dictionary is {dictionary!r}; expected one of {DICTIONARIES}.")
     _refuse_vectors(prior)
     noise = as_number(noise, "noise", positive=True)
+    if not 1e-150 < noise < 1e150:
+        raise InputError(
+            f"noise is {noise:g}, whose square leaves the range of floats; expected 1e-150 to "
+            "1e150. Measure x in another unit."
+        )
     found = within(
         time_limit,
         lambda: _derived(as_prior(prior, parameters), dictionary, noise, estimator),

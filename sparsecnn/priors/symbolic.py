@@ -80,7 +80,8 @@ class SymbolicPrior(SeparablePrior):
         if not isinstance(values, dict | None):
             raise InputTypeError(f"values is {values!r}; expected a dict of parameters by name.")
         parameters = {**(values or {}), **parameters}
-        support = tuple(support) if isinstance(support, list) else support
+        support = tuple(support) if isinstance(support, list | np.ndarray) else support
+        _refuse_what_is_no_text(formula, support)
         expected = check_names(formula, support)
         missing = [n for n in expected if n not in parameters]
         unknown = [n for n in parameters if n not in expected]
@@ -389,6 +390,17 @@ def _device(array):
     import array_api_compat
 
     return array_api_compat.device(array)
+
+
+def _refuse_what_is_no_text(formula, support):
+    ends = support if isinstance(support, tuple) else (support,)
+    for name, value, allowed in (("formula", formula, ()), *(("support", e, (int, float))
+                                 for e in ends)):  # fmt: skip
+        if not isinstance(value, (str, np.number, *allowed)) and not hasattr(value, "free_symbols"):
+            raise InputTypeError(
+                f"{name} is {value!r}; expected a text such as 'lam*abs(z)' for the formula, and "
+                "'real', 'nonnegative' or a pair of numbers for the support."
+            )
 
 
 def check_names(formula, support="real", reserved=RESERVED):

@@ -285,16 +285,19 @@ def _signature(envelope):
 def same_branches(penalty, first, second):
     """Whether the prox has the same branches at two settings of the parameters."""
     one, other = (
-        (_signature(penalty.envelope(values)), _falls_from_zero(penalty, values))
+        (_signature(penalty.envelope(values)), _at_zero(penalty, values))
         for values in (first, second)
     )
     return one == other
 
 
-def _falls_from_zero(penalty, values):
-    """Whether half of an even penalty has a downward kink at zero, where the whole prox jumps."""
-    first = penalty.curves(values)[0]
-    return first.low == 0 and first.end_slopes[0] < 0
+def _at_zero(penalty, values):
+    """Of half an even penalty: a downward kink at zero, where the whole prox jumps; a dead zone."""
+    if penalty.low != 0:
+        return None
+    branches = penalty.envelope(values).branches
+    dead = branches[0].is_joint and all(b.start > 1e-12 for b in branches[1:2])
+    return penalty.curves(values)[0].end_slopes[0] < 0, dead
 
 
 def same_regime(penalty, first, second):
@@ -372,9 +375,12 @@ def _threshold(penalty, samples, envelopes, k, solved):
     return _jump(penalty, samples, before, after, solved)
 
 
-def _positive(exponent, samples):
-    """Whether zero to this power is zero in the regime at hand."""
-    return all(number(exponent, values) > 0 for values in samples)
+def _power_of_zero(power, samples):
+    """What zero to a power is in the regime at hand: 0, 1, or the power as it is."""
+    exponents = [number(power.exp, values) for values in samples]
+    if all(exponent > 0 for exponent in exponents):
+        return sp.S.Zero
+    return power if any(exponents) else sp.S.One
 
 
 def _agrees(expression, samples, wanted, tolerance=1e-8):
@@ -401,8 +407,10 @@ def _limit(penalty, samples, before, after):
         end = getattr(piece, side)
         if end.is_infinite:
             continue
-        slope = piece.at(end, 1).replace(
-            lambda e: e.is_Pow and e.base.is_zero and _positive(e.exp, samples), lambda e: sp.S.Zero
+        slope = piece.at(end, 1)
+        slope = piece.slope.subs(Z, end) if slope.has(sp.nan) else slope
+        slope = slope.replace(
+            lambda e: e.is_Pow and e.base.is_zero, lambda e: _power_of_zero(e, samples)
         )
         value = simplified(end + slope)
         if not value.is_infinite and not value.has(sp.nan) and _agrees(value, samples, wanted):
