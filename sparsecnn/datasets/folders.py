@@ -70,13 +70,10 @@ def read_folder(path, settings):
         others = [file.name for file in archives] + [
             f"{folder.name}/" for folder in folders if folder not in classes
         ]
-        if others:
-            notes.append(f"left unread: {', '.join(others[:8])}{', ...' * (len(others) > 8)}")
-        return image_set(path.name, [part], settings, notes)
+        return image_set(path.name, [part], settings, notes + _left_unread(others))
     if archives:
         found = read_archives(path, archives, settings)
-        left = [f"{folder.name}/" for folder in folders]
-        notes = (f"left unread: {', '.join(left[:8])}{', ...' * (len(left) > 8)}",) if left else ()
+        notes = _left_unread([f"{folder.name}/" for folder in folders])
         return dataclasses.replace(found, notes=(*found.notes, *notes))
     for file in files:
         refuse_other_kind(file)
@@ -84,6 +81,11 @@ def read_folder(path, settings):
         f"{path} holds no images; expected IDX files, pictures ({', '.join(sorted(PICTURES))}), "
         "npz or npy files, or sub-folders of pictures, one per class."
     )
+
+
+def _left_unread(names):
+    """The note, if there is any, of what lies beside the images."""
+    return [f"left unread: {', '.join(names[:8])}{', ...' * (len(names) > 8)}"] if names else []
 
 
 def _listed(path):

@@ -141,9 +141,10 @@ def _page(picture):
         array = array.astype(np.uint16) if is_png and page.mode == "I" else array
         if not is_png and picture.format == "TIFF" and picture.tag_v2.get(_PHOTOMETRIC) == 0:
             return _negative(array), False
-        clear = array == page.info.get("transparency") if is_png else np.zeros(1, dtype=bool)
-        return (np.where(clear, array.dtype.type(65535), array) if clear.any() else array,
-                bool(clear.any()))  # fmt: skip
+        clear = page.info.get("transparency") if is_png else None
+        if clear is None or not (array == clear).any():
+            return array, False
+        return np.where(array == clear, np.uint16(65535), array), True
     if page.mode in ("1", "L") and "transparency" not in page.info:
         return np.asarray(page.convert("L")), False
     blended = False

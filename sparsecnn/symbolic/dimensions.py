@@ -79,7 +79,7 @@ def dimensions(expression, parameters, low=-sp.oo, high=sp.oo):
     of = {p.name: found[u] for p, u in analysis.unknown.items()}
     if any(of[s.name] != 0 for d in of.values() for s in d.free_symbols):
         return None
-    shift = [w * sp.expand(sp.sympify(d or 0).subs(found))
+    shift = [w * sp.expand(sp.sympify(d or 0, strict=True).subs(found))
              for (w, _), d in zip(logs, of_logs, strict=True)]  # fmt: skip
     return Dimensions(of, sp.Add(*shift))
 
@@ -160,7 +160,7 @@ class _Analysis:
         """
         unknowns, found = list(self.unknown.values()), {}
         for equation in self._equations:
-            equation = sp.expand(sp.sympify(equation).subs(found))
+            equation = sp.expand(sp.sympify(equation, strict=True).subs(found))
             if equation == 0:
                 continue
             mine = [u for u in unknowns if equation.has(u)]

@@ -53,7 +53,7 @@ def exact_number(value):
 
 
 def _middle(value):
-    low, high = bounds(sp.sympify(value), 0, 0)
+    low, high = bounds(sp.sympify(value, strict=True), 0, 0)
     return (low + high) / 2
 
 
