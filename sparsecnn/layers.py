@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import reprlib
+from collections.abc import Mapping
 
 import array_api_compat
 import numpy as np
@@ -74,6 +76,11 @@ class Layer:
 
     def _merged(self, params):
         """All parameters, those in ``params`` in place of the layer's own."""
+        if not isinstance(params, Mapping):
+            raise InputTypeError(
+                f"{type(self).__name__}: params is {reprlib.repr(params)}; expected a dict of "
+                f"arrays by name, some of {sorted(self.params)}. Pass {{}} to change none."
+            )
         unknown = sorted(set(params) - set(self.params))
         if unknown:
             raise InputError(

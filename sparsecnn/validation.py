@@ -122,6 +122,20 @@ def as_integer(value, name, *, minimum=1):
     return int(value)
 
 
+def as_float(value):
+    """A real number as a float, infinite where it is beyond the largest.
+
+    Examples
+    --------
+    >>> as_float(-(10**400))
+    -inf
+    """
+    try:
+        return float(value)
+    except OverflowError:
+        return np.inf if value > 0 else -np.inf
+
+
 def as_number(value, name, *, minimum=None, positive=False):
     """Return ``value`` as a finite float within the stated range, or refuse it."""
     wanted = "a positive number" if positive else "a finite number"
@@ -129,10 +143,7 @@ def as_number(value, name, *, minimum=None, positive=False):
         wanted = f"a number >= {minimum}"
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise InputTypeError(f"{name} is {value!r}; expected {wanted}.")
-    try:
-        found = float(value)
-    except OverflowError:
-        found = np.inf
+    found = as_float(value)
     too_low = (positive and not found > 0) or (minimum is not None and not found >= minimum)
     if not np.isfinite(found) or too_low:
         raise InputError(f"{name} is {found if np.isinf(found) else value}; expected {wanted}.")

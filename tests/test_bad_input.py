@@ -440,6 +440,17 @@ def test_a_zero_is_refused_where_a_parameter_has_to_be_positive(parameter):
     "make,words",
     [
         (lambda: sc.AsymmetricLaplace(0.1, -0.2), ("lam_minus + lam_plus",)),
+        (lambda: sc.Laplace(10**400), ("Laplace(lam", "inf")),
+        (lambda: sc.Laplace(0.1).prox(np.ones((2, 3)), np.zeros(0)), ("step", "empty")),
+        (lambda: sc.SymbolicPrior("lam*abs(z)/a", lam=1.0, a=0.0), ("divides by a,",)),
+        (
+            lambda: sc.SymbolicPrior("lam*max(abs(z), 1/(a - b))", lam=1.0, a=2.0, b=2.0),
+            ("divides by a - b,",),
+        ),
+        (
+            lambda: sc.SymbolicPrior("lam*z**2/(a*z**2 + b)", lam=1.0, a=0.0, b=0.0),
+            ("divides by a*z**2 + b,",),
+        ),
         (lambda: sc.Uniform(1.0, 1.0), ("low",)),
         (lambda: sc.Uniform(2.0, 1.0), ("low",)),
         (lambda: sc.SCAD(0.1, 2.0), ("SCAD(a",)),

@@ -470,6 +470,22 @@ def test_a_path_that_is_not_there_is_refused(tmp_path):
         datasets.load(tmp_path / "missing")
     with pytest.raises(sc.InputError, match="no file or folder"):
         datasets.load("")
+    with pytest.raises(sc.InputError, match="no file or folder"):
+        datasets.load("x" * 5000)
+
+
+def test_a_link_back_to_the_folder_does_not_count_its_pictures_twice(tmp_path):
+    for name in ("cat", "dog"):
+        (tmp_path / name).mkdir()
+        for k in range(4):
+            shade = np.full((8, 8), 20 * k + 60, dtype=np.uint8)
+            Image.fromarray(shade).save(tmp_path / name / f"{k}.png")
+    alone = datasets.load(tmp_path)
+    (tmp_path / "again").symlink_to(tmp_path, target_is_directory=True)
+    (tmp_path / "cat" / "up").symlink_to(tmp_path, target_is_directory=True)
+    linked = datasets.load(tmp_path)
+    np.testing.assert_array_equal(linked.train, alone.train)
+    np.testing.assert_array_equal(linked.train_labels, alone.train_labels)
 
 
 @pytest.mark.parametrize("source", [None, 3, np.zeros((4, 4))])

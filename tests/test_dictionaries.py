@@ -244,6 +244,17 @@ def test_patches_come_from_the_images():
     assert min(np.abs(atom - p).max() for p in centred) <= FEW_ULPS
 
 
+@pytest.mark.parametrize("s", [1e-300, 1e-29, 1e300])
+def test_patches_do_not_depend_on_the_unit_of_the_images(s):
+    images = np.random.default_rng(0).standard_normal((3, 9, 9))
+    wanted = sc.Dictionary.from_patches(images, 5, 3, random_state=0).atoms
+    found = sc.Dictionary.from_patches(images * s, 5, 3, random_state=0).atoms
+    np.testing.assert_allclose(found, wanted, rtol=1e-12)
+    if 1e-30 < s < 1e30:
+        rough = sc.Dictionary.from_patches(np.float32(images * s), 5, 3, random_state=0).atoms
+        np.testing.assert_allclose(rough, wanted, rtol=1e-5, atol=1e-6)
+
+
 def test_constant_or_small_images_have_no_patches_to_offer():
     with pytest.raises(sc.InputError, match="constant"):
         sc.Dictionary.from_patches(np.ones((2, 8, 8)), 4, 3, random_state=0)

@@ -272,6 +272,12 @@ def test_signals_come_back_from_codes_of_an_orthonormal_dictionary(few):
         haar.inverse_transform(np.ones((3, 5)))
 
 
+def test_a_pool_that_leaves_no_maps_to_the_next_level_is_refused(few):
+    coder = sc.HierarchicalSparseCoder((3, 4), pool=sc.Flatten(), n_epochs=1, random_state=0)
+    with pytest.raises(sc.InputError, match=r"expected .channels, height, width.*pool=2"):
+        coder.fit(few[0])
+
+
 def test_a_hierarchy_synthesises_down_its_levels_unless_it_pools(few):
     coder = sc.HierarchicalSparseCoder((3, 5), n_epochs=1, random_state=0).fit(few[0])
     codes = coder.set_params(output="maps").transform(few[0])

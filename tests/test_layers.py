@@ -131,6 +131,8 @@ def test_the_parameters_of_a_layer_cannot_be_changed_under_it(layer):
                 value[...] = 0
     with pytest.raises(sc.InputError, match=r"params has unknown names \['lamb'\]; expected some"):
         layer.with_params({"lamb": 1.0})
+    with pytest.raises(sc.InputTypeError, match="params is None; expected a dict"):
+        layer.with_params(None)
 
 
 def test_inside_a_network_arrays_are_handed_on_without_a_copy():

@@ -7,6 +7,7 @@ with masks, in units from 1e-6 to 1e6 and beyond, with zero, tiny and huge rates
 import re
 import warnings
 
+import mpmath
 import numpy as np
 import pytest
 from least_energy import energy, improved
@@ -369,6 +370,43 @@ def test_a_weight_of_zero_opens_no_dual(formula, support, parameters):
         solution = sc.solve(problem, tol=1e-9)
         assert solution.converged.all()
         np.testing.assert_allclose(solution.objective, least, rtol=1e-8)
+
+
+#: penalties whose slopes end at a number, with the same in mpmath
+LEVELLING = {
+    "lam*abs(z) + z*atan(z) - log(1 + z**2)/2": lambda z: (
+        z / 2 + z * mpmath.atan(z) - mpmath.log(1 + z * z) / 2
+    ),
+    "lam*abs(z) + sqrt(1 + z**2)": lambda z: z / 2 + mpmath.sqrt(1 + z * z),
+    "lam*abs(z) + abs(z) - log(1 + abs(z))": lambda z: 1.5 * z - mpmath.log(1 + z),
+    "lam*abs(z) + z**2/(1 + abs(z))": lambda z: z / 2 + z * z / (1 + z),
+    "lam*abs(z) - sqrt(1 + abs(z))": lambda z: z / 2 - mpmath.sqrt(1 + z),
+}
+
+
+@pytest.mark.parametrize("formula", LEVELLING)
+def test_a_conjugate_is_not_too_small_where_its_maximiser_is_far_out(formula):
+    """There ``v z`` and ``phi(z)`` are large and cancel; at the very end it may be infinite."""
+    prior, phi = sc.SymbolicPrior(formula, lam=0.5), LEVELLING[formula]
+    end = float(prior.dual_domain(np.zeros((1, 1)))[1])
+    with mpmath.workdps(60):
+        far = [mpmath.mpf(2) ** (k / mpmath.mpf(4)) for k in range(-80, 260)]
+        level = [phi(z) for z in [mpmath.mpf(0), *far]]
+        for v in [end, *(end * (1 - 2.0**-k) for k in range(1, 53))]:
+            least = max(v * z - y for z, y in zip([0, *far], level, strict=True))
+            for found in (prior.conjugate([[v]]), prior.conjugate_inside([[-v]])):
+                assert found[0] >= least - mpmath.mpf(1e-15) * abs(least)
+
+
+def test_a_gap_holds_where_a_signal_is_beyond_slopes_that_level_off():
+    """The dual point is then at the very end of the conjugate's domain."""
+    prior = sc.SymbolicPrior("lam*abs(z) + z*atan(z) - log(1 + z**2)/2", lam=0.3)
+    x = np.random.default_rng(0).uniform(-4, 4, (200, 2))
+    problem = sc.SparseCodingProblem(x, sc.Dictionary([[1.0, 0.0], [0.6, 0.8]]), prior)
+    solution, nothing = sc.solve(problem, tol=1e-9), np.zeros((200, 2))
+    assert solution.converged.all()
+    true = problem.objective(nothing) - solution.objective
+    assert (problem.dual_gap(nothing) >= true * (1 - ROUNDING)).all()
 
 
 @pytest.mark.share(2)

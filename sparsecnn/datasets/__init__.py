@@ -7,6 +7,7 @@ error; what is not images is refused by name.
 from __future__ import annotations
 
 import os
+import reprlib
 from pathlib import Path
 
 from ..validation import (
@@ -96,10 +97,10 @@ def _read(source, settings):
     if not isinstance(source, str | os.PathLike):
         raise InputTypeError(f"source is {source!r}; expected 'digits', 'images' or a path.")
     path, bundled = Path(source), _BUNDLED.get(source)
-    if bundled is None and not (os.fspath(source) and path.exists()):  # "" is no folder
+    if bundled is None and not (os.fspath(source) and os.path.exists(path)):  # "" is no folder
         raise InputError(
-            f"data is {str(source)!r}, which is no file or folder here; expected 'digits', "
-            "'images', an IDX, npz or npy file, or a folder of images. Check the path."
+            f"data is {reprlib.repr(str(source))}, which is no file or folder here; expected "
+            "'digits', 'images', an IDX, npz or npy file, or a folder of images. Check the path."
             + did_you_mean(source, _BUNDLED)
         )
     if bundled is None and path.is_dir():

@@ -89,9 +89,12 @@ def _left_unread(names):
 
 
 def _listed(path):
-    """Files and folders that are not hidden, in order."""
+    """Files and folders that are not hidden, in order, without links back to where we are."""
     entries = [p for p in sorted(path.iterdir()) if not _is_hidden(p.name)]
-    return [p for p in entries if p.is_file()], [p for p in entries if p.is_dir()]
+    here = path.resolve()
+    above = {here, *here.parents}
+    folders = [p for p in entries if p.is_dir() and p.resolve() not in above]
+    return [p for p in entries if p.is_file()], folders
 
 
 def _is_hidden(name):

@@ -288,7 +288,7 @@ def random_patches(images, n_patches, size, rng):
             f"{images.shape[3]}; expected "
             "patches that fit. Use a smaller patch or kernel size."
         )
-    scale = float(np.abs(images).max())
+    images = images / (np.abs(images).max() or 1)  # no norm of a patch leaves the float range
     found = []
     for _ in range(100 * n_patches):
         i = rng.integers(len(images))
@@ -299,7 +299,7 @@ def random_patches(images, n_patches, size, rng):
         patch = images[i, :, top : top + size[0], left : left + size[1]]
         patch = patch - (patch.mean() if patch.size > 1 else 0.0)
         norm = np.linalg.norm(patch)
-        if norm > 1e-6 * scale * np.sqrt(patch.size):
+        if norm > 1e-6 * np.sqrt(patch.size):
             found.append(patch / norm)
             if len(found) == n_patches:
                 return np.stack(found)

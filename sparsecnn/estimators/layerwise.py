@@ -64,6 +64,12 @@ def conv_plan(n_atoms, kernel_size, stride, padding, prior, init, pool=None):
     init = _checked_init(init)
 
     def start(signals, rng):
+        if signals.ndim != 4:
+            raise InputError(
+                f"filters were given signals of shape {signals.shape[1:]}; expected (channels, "
+                "height, width). Give the level before them a pool that keeps these, such as "
+                "pool=2."
+            )
         _, channels, *shape = signals.shape
         size = tuple(min(k, n) for k, n in zip(kernel, shape, strict=True))
         if init == "data":

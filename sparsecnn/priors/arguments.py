@@ -37,7 +37,7 @@ def checked_step(step):
         step = float(step)  # a plain number does not promote float32 codes
     elif not array_api_compat.is_array_api_obj(step) or np.iscomplexobj(step):
         raise InputTypeError(f"step is {step!r}; expected a positive number, or an array of them.")
-    if not (step if isinstance(step, float) else np.min(np.asarray(step))) > 0:
+    if not np.all(np.asarray(step) > 0) or not np.size(step):
         raise InputError(
             f"step is {short(step)}; expected a positive number, such as 1 / lipschitz."
         )
@@ -102,5 +102,7 @@ def check_same_shape(prior, first, second):
 def short(value):
     """A parameter in a message: the number, or an array's shape and range."""
     if isinstance(value, np.ndarray):
+        if not value.size:
+            return f"an empty array of shape {value.shape}"
         return f"array of shape {value.shape} in [{value.min():.4g}, {value.max():.4g}]"
     return f"{value:g}" if isinstance(value, float) else repr(value)

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import array_api_compat
 import numpy as np
 
-from ..validation import InputError, InputTypeError
+from ..validation import InputError, InputTypeError, as_float
 from .alignment import (
     aligned,
     left_aligned,
@@ -133,7 +133,7 @@ class Prior:
                 raise InputError(f"{label} is empty; expected one value, or one per atom.")
             value = float(array) if array.ndim == 0 else np.array(array, dtype=np.float64)
         else:
-            value = float(value)
+            value = as_float(value)
         wanted = (
             "finite numbers"
             if name in self._signed
@@ -237,6 +237,8 @@ class Prior:
     def scaled(self, s):
         """The prior of codes measured in units of ``s``: ``phi(s z) / s^2``, up to a constant.
 
+        A positive parameter beyond the range of float64 becomes its smallest or largest number.
+
         Parameters
         ----------
         s : float
@@ -248,12 +250,10 @@ class Prior:
             Solving the problem ``(x / s, scaled prior)`` gives the codes divided by ``s``.
         """
         check_unit(s)
-        changed = {}
-        for name, value in self.parameters.items():
-            value = times_power(value, s, self._exponent(name))
-            if name in self._positive:
-                value = np.maximum(value, np.finfo(np.float64).tiny)
-            changed[name] = value
+        changed = {
+            name: times_power(value, s, self._exponent(name))
+            for name, value in self.parameters.items()
+        }
         return dataclasses.replace(self, **changed)
 
     def _exponent(self, name):

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import numbers
 import re
+import reprlib
 from typing import NamedTuple
 
 import numpy as np
@@ -394,12 +396,12 @@ def _device(array):
 
 def _refuse_what_is_no_text(formula, support):
     ends = support if isinstance(support, tuple) else (support,)
-    for name, value, allowed in (("formula", formula, ()), *(("support", e, (int, float))
-                                 for e in ends)):  # fmt: skip
-        if not isinstance(value, (str, np.number, *allowed)) and not hasattr(value, "free_symbols"):
+    for name, value in (("formula", formula), *(("support", end) for end in ends)):
+        number = isinstance(value, numbers.Real) and name == "support"
+        if not (number or isinstance(value, str | np.number) or hasattr(value, "free_symbols")):
             raise InputTypeError(
-                f"{name} is {value!r}; expected a text such as 'lam*abs(z)' for the formula, and "
-                "'real', 'nonnegative' or a pair of numbers for the support."
+                f"{name} is {reprlib.repr(value)}; expected a text such as 'lam*abs(z)' for the "
+                "formula, and 'real', 'nonnegative' or a pair of numbers for the support."
             )
 
 

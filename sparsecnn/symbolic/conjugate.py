@@ -11,8 +11,8 @@ import numpy as np
 from .facts import exact
 from .penalty import SYMBOLS, Z, number
 
-#: how far from the ends of a curve, or from zero, a maximiser is looked for, in the penalty's unit
-_FURTHEST = 2.0**500
+#: the difference of two numbers is right within so much of their sizes
+_ROUNDING = 4 * np.finfo(np.float64).eps
 
 
 def slopes_at_infinity(penalty, values):
@@ -62,7 +62,7 @@ def _slope_limit(piece, end, values, sign):
 
 
 def conjugate(penalty, values, v):
-    """``sup_z v z - phi(z)`` of a convex penalty for an array ``v``: never below, up to rounding.
+    """``sup_z v z - phi(z)`` of a convex penalty for an array ``v``: never below.
 
     Infinite where the slope of ``phi`` does not reach ``v``.
     """
@@ -86,7 +86,9 @@ def _supremum(curve, v):
     found = np.where(unreached, np.inf, -np.inf)
     # by convexity phi lies above its tangent at z, and the maximiser between a and b
     left_open = np.abs(v[inside] - curve.slope(z)) * (b - a)
-    reached = v[inside] * z - curve.value(z) + np.where(a < b, left_open, 0.0)
+    line, level = v[inside] * z, curve.value(z)
+    lost = _ROUNDING * (np.abs(line) + np.abs(level))  # far out the two cancel
+    reached = line - level + lost + np.where(a < b, left_open, 0.0)
     found[inside] = np.where(np.isnan(reached), np.inf, reached)
     return found
 

@@ -15,7 +15,7 @@ import threading
 import numpy as np
 import sympy as sp
 
-from ..validation import InputError
+from ..validation import InputError, as_float
 from .bounded import limit, without_square_root
 from .envelope import Curve, Envelope
 from .grid import parts_of, points_of
@@ -209,6 +209,7 @@ class Penalty:
         values, symbols = dict(key), (Z, *self.parameters)
         arguments, curves = [values[name] for name in self.names], []
         with SYMBOLS:
+            self._refuse_division_by_zero(values)
             for piece in self.pieces(values):
                 functions = [
                     _bound(numeric(e, symbols), arguments)
@@ -231,6 +232,15 @@ class Penalty:
                 for end, value in self.joints(values)
             ]
         return curves, joints
+
+    def _refuse_division_by_zero(self, values):
+        table = {s: sp.Float(values[s.name]) for s in self.parameters}
+        for power in self.expression.atoms(sp.Pow):
+            if power.exp.xreplace(table).is_negative and power.base.xreplace(table).is_zero:
+                raise InputError(
+                    f"phi divides by {power.base}, which is 0 at these parameters; expected a "
+                    "formula that is a number. Choose others."
+                )
 
     def evaluate(self, z, values):
         """``phi(z)`` for an array, infinite outside the support (its lower limit at joints)."""
@@ -315,11 +325,12 @@ def _support_ends(support):
 def _support_end(end):
     if isinstance(end, str):
         return end
-    if end is None or not np.isreal(end) or np.isnan(float(end)):
+    value = as_float(end) if end is not None and np.isreal(end) else np.nan
+    if np.isnan(value):
         raise InputError(f"support has the end {end!r}; expected a number or a parameter's name.")
-    if np.isinf(float(end)):
-        return sp.oo if end > 0 else -sp.oo
-    return sp.Rational(repr(float(end)))
+    if np.isinf(value):
+        return sp.oo if value > 0 else -sp.oo
+    return sp.Rational(repr(value))
 
 
 # -- pieces ---------------------------------------------------------------------------------
