@@ -398,6 +398,32 @@ def test_a_conjugate_is_not_too_small_where_its_maximiser_is_far_out(formula):
                 assert found[0] >= least - mpmath.mpf(1e-15) * abs(least)
 
 
+#: activations whose rates grow slowly, in mpmath, with their potentials
+SLOW = {
+    "x - atan(x)": (
+        mpmath.atan, lambda x: x * x / 2 - x * mpmath.atan(x) + mpmath.log(1 + x * x) / 2
+    ),
+    "x - asinh(x)": (
+        mpmath.asinh, lambda x: x * x / 2 - x * mpmath.asinh(x) + mpmath.sqrt(1 + x * x) - 1
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("activation", SLOW)
+def test_the_conjugate_of_an_explained_activation_is_not_too_small_far_out(activation):
+    """It is the potential less half the square of the code, which nearly cancel there."""
+    prior, (rate, potential) = sc.explain(activation).prior, SLOW[activation]
+    end = float(prior.dual_domain(np.zeros((1, 1)))[1])
+    with mpmath.workdps(50):
+        for v in [end, *(end * (1 - 2.0**-k) for k in range(1, 53))]:
+            low, high = mpmath.mpf(0), mpmath.mpf(2) ** 120
+            for _ in range(300):
+                middle = (low + high) / 2
+                low, high = (middle, high) if rate(middle) < v else (low, middle)
+            least = potential(low) - (low - rate(low)) ** 2 / 2
+            assert prior.conjugate([[v]])[0] >= least * (1 - mpmath.mpf(1e-15))
+
+
 def test_a_gap_holds_where_a_signal_is_beyond_slopes_that_level_off():
     """The dual point is then at the very end of the conjugate's domain."""
     prior = sc.SymbolicPrior("lam*abs(z) + z*atan(z) - log(1 + z**2)/2", lam=0.3)

@@ -122,8 +122,11 @@ class ActivationPrior(SeparablePrior):
     # -- the dual side: x - sigma(x) is a subgradient at sigma(x) ------------------------------
     def _conjugate(self, xp, v):
         # a convex function lies below the larger of its values on both sides
-        both = [self._potential(x) - 0.5 * self._at(x) ** 2
-                for x in self._bracket(self._residual, self._in_its_unit(v))]  # fmt: skip
+        both = []
+        for x in self._bracket(self._residual, self._in_its_unit(v)):
+            z = self._at(x)
+            lost = _ROUNDING * np.abs(x * z)  # of x - z, far out
+            both.append(self._potential(x) - 0.5 * z**2 + lost)
         return xp.asarray(np.maximum(*both) / self.unit / self.unit)
 
     def _domain(self):
