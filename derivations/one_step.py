@@ -61,15 +61,29 @@ def chapter(sign=1):
         def trial(rng):
             problem = _problem(rng, atoms=20, pixels=6)
             z = sc.ForwardTransform().solve(problem).codes
-            image = problem.dictionary.synthesize(z)
-            square = float((image**2).sum()) or 1.0
-            s = max(0.0, ((problem.x * image).sum() - problem.prior.value(z)[0]) / square)
+            size, square = (z**2).sum(), (problem.dictionary.synthesize(z) ** 2).sum()
+            s = size / square if square else 0.0
+            scales = np.append(s, np.linspace(0, 2, 201) * (s or 1.0))
+            line = sc.SparseCodingProblem(
+                np.repeat(problem.x, scales.size, axis=0), problem.dictionary, problem.prior
+            )
+            energy = line.objective(scales[:, None] * z)
             found = sc.ForwardTransform(calibrate=True).solve(problem)
             error = float(np.abs(found.codes - s * z).max())
-            over = found.objective[0] - problem.objective(0 * z)[0]
-            return max(error, over, 0.0), {"s": s}
+            return max(error, energy[0] - energy.min()), {"s": s}
 
-        return trials(trial, 20, tolerance=1e-10, what="closed form, and no worse than zero")
+        return trials(trial, 20, tolerance=1e-10, what="closed form, the least of 200 scales")
+
+    def louder():
+        def trial(rng):
+            problem = _problem(rng, atoms=20, pixels=6)
+            z = sc.ForwardTransform().solve(problem).codes
+            size, square = (z**2).sum(), (problem.dictionary.synthesize(z) ** 2).sum()
+            change = float((problem.objective(z) - problem.objective(0 * z))[0])
+            said = sign * (square / 2 - size)
+            return abs(change - said), {"E(z) - E(0)": change, "||Dz||^2/2 - ||z||^2": said}
+
+        return trials(trial, 20, tolerance=1e-10, what="the difference of energies")
 
     steps = (
         Step(
@@ -93,12 +107,19 @@ def chapter(sign=1):
             a_posteriori,
         ),
         Step(
-            "The best rescaling of the layer's output is closed-form: "
-            "$s = \\max(0, (\\langle x, Dz\\rangle - \\varphi(z))/\\|Dz\\|^2)$; it never loses "
-            "to the zero code.",
-            "along a ray the energy of a homogeneous penalty is a parabola.",
-            ("$\\varphi(sz) = s\\varphi(z)$",),
+            "The best rescaling of the layer's output is $s = \\|z\\|^2/\\|Dz\\|^2$; it never "
+            "loses to the zero code.",
+            "$z$ minimises $\\tfrac12\\|D^T x - z\\|^2 + \\varphi(z)$, along its ray too, so that "
+            "$\\langle D^T x - z, z\\rangle = \\varphi(z)$, and $E(sz) = E(0) + "
+            "\\tfrac12 s^2\\|Dz\\|^2 - s\\|z\\|^2$.",
+            ("$\\varphi(sz) = s\\varphi(z)$ for $s \\ge 0$",),
             calibrated,
+        ),
+        Step(
+            "The layer has more energy than no code exactly where $\\|Dz\\|^2 > 2\\|z\\|^2$.",
+            "the parabola at $s = 1$: $E(z) - E(0) = \\tfrac12\\|Dz\\|^2 - \\|z\\|^2$.",
+            ("$\\varphi(sz) = s\\varphi(z)$ for $s \\ge 0$",),
+            louder,
         ),
     )
     source = (

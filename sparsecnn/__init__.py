@@ -26,7 +26,7 @@ _HOME = {
     **dict.fromkeys(
         (
             "CoordinateDescent", "FISTA", "ForwardTransform", "ISTA", "LCA", "Orthogonal",
-            "Solution", "Solver", "default_solver", "solve",
+            "Solution", "Solver", "Unrolled", "default_solver", "solve",
         ),
         "solvers",
     ),

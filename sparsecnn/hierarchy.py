@@ -15,7 +15,7 @@ from .layers import Activation, Conv2D, Flatten, Layer, Linear
 from .network import Network
 from .priors import Exponential, NonNegative
 from .problem import SparseCodingProblem, check_roles
-from .solvers import default_solver
+from .solvers import Solver, default_solver
 from .validation import InputError, InputTypeError, as_float_array
 
 
@@ -105,8 +105,8 @@ class Hierarchy:
         Parameters
         ----------
         x : array-like, shape (n_samples, *signal_shape of the first level)
-        solver : Solver, optional
-            The same solver for every level; default: each level's ``default_solver``.
+        solver : Solver or callable, optional
+            For every level, or what gives one for a level's problem; default: ``default_solver``.
 
         Returns
         -------
@@ -121,8 +121,9 @@ class Hierarchy:
         Parameters
         ----------
         x : array-like, shape (n_samples, *signal_shape of the first level)
-        solver : Solver, optional
-            ``ForwardTransform()`` makes this the forward pass of ``to_network()``.
+        solver : Solver or callable, optional
+            As in ``solutions``; with ``ForwardTransform()`` this is the forward pass of
+            ``to_network()``.
 
         Returns
         -------
@@ -131,13 +132,18 @@ class Hierarchy:
         return self._infer(x, solver)[1]
 
     def _infer(self, x, solver):
+        solver = solver or (lambda problem: default_solver(problem).solver)
+        if not callable(solver) and not isinstance(solver, Solver):
+            raise InputTypeError(
+                f"solver is {solver!r}; expected a solver such as FISTA(), or None for the default."
+            )
         solutions = []
         x = as_float_array(
             x, "x", expected=f"signals (n_samples, *{self.levels[0].dictionary.signal_shape})"
         )
         for level in self.levels:
             problem = level.problem(x)
-            chosen = default_solver(problem).solver if solver is None else solver
+            chosen = solver if isinstance(solver, Solver) else solver(problem)
             solutions.append(chosen.solve(problem))
             x = level.pass_up(solutions[-1].codes)
         return tuple(solutions), x
@@ -147,8 +153,9 @@ class Hierarchy:
 
         It knows its ``input_shape``, and with a readout its ``classes``.
 
-        A scalar or per-atom ``Exponential`` becomes a bias ``-lam`` and a ReLU; any other prior an
-        ``Activation(prior)``.
+        The activation of a level is the prox of its prior, ``Activation(prior)``. Of a scalar or
+        per-atom ``Exponential`` the rate goes into the bias, ``-lam``, and ``Activation(
+        NonNegative())``, the ReLU, is left.
 
         Parameters
         ----------
@@ -193,9 +200,10 @@ class Hierarchy:
 
 
 def _bias_and_activation(prior, n_atoms):
-    """Bowren 2021: the rate of each coefficient is minus the bias of its unit."""
-    if isinstance(prior, NonNegative):
-        return None, Activation("relu")
+    """Bowren 2021: the rate of each coefficient is minus the bias of its unit.
+
+    What is left of the prior is ``z >= 0``, whose prox is the ReLU.
+    """
     if isinstance(prior, Exponential) and np.shape(prior.lam) in ((), (n_atoms,)):
-        return np.broadcast_to(-np.asarray(prior.lam), (n_atoms,)).copy(), Activation("relu")
+        return np.broadcast_to(-np.asarray(prior.lam), (n_atoms,)).copy(), Activation(NonNegative())
     return None, Activation(prior)

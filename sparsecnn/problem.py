@@ -388,11 +388,6 @@ class Ray(NamedTuple):
     cross: np.ndarray
     square: np.ndarray
 
-    @property
-    def penalty(self):
-        """array, shape (n_samples,): ``phi(z)``."""
-        return self.prior.value(self.codes)
-
     def energy(self, s):
         """``1/2 s^2 ||D z||^2 - s <x, D z> + phi(s z)`` for scales ``s`` of shape (n_samples,)."""
         scaled = s.reshape((-1,) + (1,) * (self.codes.ndim - 1)) * self.codes

@@ -149,6 +149,27 @@ FAULTS = [
         "test_solvers.py::test_iterations_in_both_precisions_are_counted",
     ),
     Fault(
+        "solvers.base",
+        "one step too many",
+        "            iterates = itertools.islice(solver.iterates(problem, start), steps - 1, None)",
+        "            iterates = itertools.islice(solver.iterates(problem, start), steps, None)",
+        "test_solvers.py::test_unrolled_is_that_iterate_whatever_it_reaches[2-Laplace-float64]",
+    ),
+    Fault(
+        "symbolic.conjugate",
+        "a conjugate without what cancelled",
+        "    reached = line - level + lost + np.where(a < b, left_open, 0.0)",
+        "    reached = line - level + np.where(a < b, left_open, 0.0)",
+        "test_soundness.py::test_a_gap_holds_where_a_signal_is_beyond_slopes_that_level_off",
+    ),
+    Fault(
+        "derivation.inverse",
+        "a conjugate of an activation without what cancelled",
+        "            both.append(self._potential(x) - 0.5 * z**2 + lost)",
+        "            both.append(self._potential(x) - 0.5 * z**2)",
+        "test_soundness.py::test_the_conjugate_of_an_explained_activation_is_not_too_small_far_out[x - asinh(x)]",
+    ),
+    Fault(
         "solvers.forward",
         "calibration that does not try the zero code",
         "    candidates = np.stack([0.5 * (low + high), np.ones_like(high), np.zeros_like(high)])",
@@ -263,8 +284,8 @@ FAULTS = [
     Fault(
         "hierarchy",
         "a negative rate made a negative bias",
-        '        return np.broadcast_to(-np.asarray(prior.lam), (n_atoms,)).copy(), Activation("relu")',
-        '        return np.broadcast_to(-np.abs(prior.lam), (n_atoms,)).copy(), Activation("relu")',
+        '        return np.broadcast_to(-np.asarray(prior.lam), (n_atoms,)).copy(), Activation(NonNegative())',
+        '        return np.broadcast_to(-np.abs(prior.lam), (n_atoms,)).copy(), Activation(NonNegative())',
         "test_hierarchy.py::test_one_step_codes_are_the_forward_pass_of_the_network",
     ),
     Fault(

@@ -308,6 +308,9 @@ def test_a_dishonest_solver_is_found_and_its_fault_is_named(solver, problem, fau
         (sc.LCA(max_iter=20_000), PROBLEM),
         (sc.ISTA(max_iter=20_000), NONCONVEX),
         (sc.ForwardTransform(), NONCONVEX),
+        (sc.Unrolled(1), PROBLEM),
+        (sc.Unrolled(7), PROBLEM),
+        (sc.Unrolled(7), NONCONVEX),
     ],
     ids=lambda v: type(v).__name__,
 )

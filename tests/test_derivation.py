@@ -25,8 +25,8 @@ from sparsecnn.derivation.reverse import activation_values
 from sparsecnn.derivation.separation import DICTIONARIES
 from sparsecnn.derivation.vectors import VECTOR_MAPS
 from sparsecnn.symbolic.curvature import Curvature, curvature
+from sparsecnn.symbolic.evaluation import Z
 from sparsecnn.symbolic.evidence import REFUTED, UNDECIDED, Evidence
-from sparsecnn.symbolic.penalty import Z
 from sparsecnn.symbolic.prox import solve_prox
 
 FORWARD = [row for row in sc.atlas() if row.section == "forward"]

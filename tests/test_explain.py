@@ -22,8 +22,8 @@ from sparsecnn.derivation import pages, sampling
 from sparsecnn.derivation.known import KNOWN
 from sparsecnn.derivation.reverse import activation_values
 from sparsecnn.derivation.vectors import VECTOR_MAPS
+from sparsecnn.symbolic.evaluation import Z
 from sparsecnn.symbolic.intervals import bounds
-from sparsecnn.symbolic.penalty import Z
 from sparsecnn.symbolic.signs import larger, nonnegative, rise
 
 NO_PROX = {"gelu", "gelu_tanh", "silu", "mish", "hardswish"}

@@ -14,8 +14,8 @@ from sparsecnn.cli import main
 from sparsecnn.derivation.known import KNOWN
 from sparsecnn.derivation.named import scalar_penalty
 from sparsecnn.derivation.vectors import VECTOR_MAPS
+from sparsecnn.symbolic.evaluation import Z, numeric
 from sparsecnn.symbolic.parser import SYNONYMS, names_in, parse
-from sparsecnn.symbolic.penalty import Z, numeric
 from sparsecnn.symbolic.prox import solve_prox
 
 Z_GRID = np.linspace(-2.5, 2.5, 41) + 0.003

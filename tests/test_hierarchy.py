@@ -132,8 +132,10 @@ def test_a_rate_a_feature_map_is_a_bias_and_every_other_prior_an_activation():
     ):
         conv, activation = sc.Hierarchy([sc.Level(dictionary, prior)]).to_network().layers
         assert bias is conv.bias or np.array_equal(conv.bias, bias)
-        named = bias is not None or isinstance(prior, sc.NonNegative)
-        assert activation.prior == "relu" if named else activation.prior is prior
+        if bias is None:
+            assert activation.prior is prior
+        else:  # the rate is in the bias; the sign constraint is left, and its prox is the ReLU
+            assert isinstance(activation.prior, sc.NonNegative)
 
 
 # -- the readout ----------------------------------------------------------------------------

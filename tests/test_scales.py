@@ -102,6 +102,7 @@ def test_float32_data_scale_within_their_narrow_range(name, s):
         sc.CoordinateDescent(GAP, 5000),
         sc.ForwardTransform(),
         sc.ForwardTransform(calibrate=True),
+        sc.Unrolled(5),
     ],
 )
 @pytest.mark.parametrize("s", [1e200, 1e-200])

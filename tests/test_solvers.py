@@ -1,6 +1,7 @@
 """Solvers: every admitted combination reaches its stated gap, and agrees with other people's."""
 
 import dataclasses
+import itertools
 import warnings
 
 import numpy as np
@@ -635,3 +636,66 @@ def test_atoms_of_very_different_norms_get_steps_of_their_own():
     np.testing.assert_allclose(found.codes * sizes, wanted.codes, atol=1e-6)
     np.testing.assert_allclose(found.objective, wanted.objective, rtol=1e-9)
     assert found.n_iter.max() <= wanted.n_iter.max() + 2
+
+
+# -- a stated number of steps ---------------------------------------------------------------
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("prior", ["Laplace", "LogSum"])
+@pytest.mark.parametrize("steps", [1, 2, 9])
+def test_unrolled_is_that_iterate_whatever_it_reaches(prior, steps, dtype):
+    problem = problem_of("overcomplete", prior, n_samples=6).astype(dtype)
+    plain = sc.FISTA() if problem.prior.is_convex else sc.ISTA()
+    whole = plain if steps > 1 else sc.ForwardTransform()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        solution = sc.Unrolled(steps).solve(problem)
+    wanted = next(itertools.islice(whole.iterates(problem, None), steps - 1, None))
+    np.testing.assert_allclose(solution.codes, wanted, rtol=1e-5 if dtype == np.float32 else 1e-12)
+    blank = ~problem.x.reshape(6, -1).any(axis=1)
+    assert (solution.n_iter == steps).all() and (solution.converged == blank).all()
+    assert [checkpoint.n_iter for checkpoint in solution.history] == [steps]
+    np.testing.assert_array_equal(solution.objective, problem.objective(solution.codes))
+
+
+def test_unrolled_does_not_stop_where_the_code_is_found():
+    problem = problem_of("orthonormal", "Laplace")
+    solution = sc.Unrolled(12).solve(problem)
+    assert (solution.n_iter == 12).all() and solution.converged.all()
+    assert not sc.Unrolled(12, tol=0.0).solve(problem).converged.all()
+
+
+@pytest.mark.parametrize("steps", [0, -1, 1.5, None, "3", True])
+def test_unrolled_needs_a_number_of_steps(steps):
+    with pytest.raises((sc.InputError, sc.InputTypeError), match="steps"):
+        sc.Unrolled(steps)
+
+
+def test_quietly_is_the_same_solver_without_the_warning():
+    problem = problem_of("overcomplete", "Laplace")
+    loud = sc.FISTA(max_iter=2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        codes = loud.quietly.solve(problem).codes
+    with pytest.warns(sc.ConvergenceWarning):
+        np.testing.assert_array_equal(loud.solve(problem).codes, codes)
+    assert loud.quietly == loud and loud.warns
+
+
+@pytest.mark.parametrize("prior", HOMOGENEOUS, ids=lambda p: type(p).__name__)
+def test_a_layer_costs_more_than_no_code_exactly_where_its_image_is_that_large(prior):
+    """``E(z) - E(0) = ||D z||^2 / 2 - ||z||^2``, and the best scale is ``||z||^2 / ||D z||^2``."""
+    rng, seen = np.random.default_rng(1), set()
+    for k in range(40):
+        dictionary = sc.Dictionary(rng.uniform(0.3, 2) * sc.Dictionary.random(10, 6, rng).atoms)
+        x, mask = rng.standard_normal((1, 6)), rng.random((1, 6)) < 0.8
+        problem = sc.SparseCodingProblem(x, dictionary, prior, mask=mask if k % 2 else None)
+        z = sc.ForwardTransform().solve(problem).codes
+        image = dictionary.synthesize(z) * (mask if k % 2 else 1)
+        size, square = (z**2).sum(), (image**2).sum()
+        change = (problem.objective(z) - problem.objective(0 * z))[0]
+        assert abs(change - (square / 2 - size)) <= 1e-12 * (size + square + (x**2).sum())
+        if size:
+            scaled = sc.ForwardTransform(calibrate=True).solve(problem).codes
+            np.testing.assert_allclose(scaled, size / square * z, rtol=1e-12)
+            seen.add(bool(square > 2 * size))
+    assert seen == {True, False}

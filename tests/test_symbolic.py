@@ -14,9 +14,10 @@ import tolerances
 import sparsecnn as sc
 from sparsecnn.symbolic.curvature import curvature
 from sparsecnn.symbolic.envelope import Curve, Envelope
+from sparsecnn.symbolic.evaluation import Z
 from sparsecnn.symbolic.evidence import PROVED, REFUTED, exact_minimum, excess
 from sparsecnn.symbolic.parser import parse
-from sparsecnn.symbolic.penalty import Penalty, Z
+from sparsecnn.symbolic.penalty import Penalty
 from sparsecnn.symbolic.prox import solve_prox
 from sparsecnn.symbolic.verify import verify_prox
 

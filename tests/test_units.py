@@ -137,7 +137,8 @@ def test_values_of_codes_of_any_size_are_the_formulas(prior):
     """Against exact arithmetic on the formula: no square on the way leaves the float range."""
     import sympy as sp
 
-    from sparsecnn.symbolic.penalty import Penalty, Z
+    from sparsecnn.symbolic.evaluation import Z
+    from sparsecnn.symbolic.penalty import Penalty
 
     for e in (-290, -150, 150, 290):
         twin = in_units_of(prior, 10.0**e)

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import time
-import warnings
 
 import numpy as np
 
-from ..validation import ConvergenceWarning
 from .measures import jaccard, known_mean, norms, relative_error
 from .results import ComparisonRow, LevelInfo
 
-#: So few iterations are a layer or an unrolled network, which certifies nothing on its way.
-_FIXED_STEPS = 100
 _TIMED_SAMPLES = 512
 
 
@@ -26,11 +22,12 @@ class LevelComparison:
         self.solutions, self.milliseconds = {}, {}
         for name, solver in solvers.items():
             start = time.process_time()
-            self.solutions[name] = solve_quietly(solver, problem, name == self.names[-1])
+            quiet = name != self.names[-1]  # only the reference is expected to converge
+            self.solutions[name] = (solver.quietly if quiet else solver).solve(problem)
             seconds = time.process_time() - start
             self.milliseconds[name] = (
                 _bare_milliseconds(solver, problem)
-                if has_fixed_steps(solver)
+                if solver.steps
                 else seconds * 1e6 / problem.n_samples
             )
         self.reference = self.solutions[self.names[-1]]
@@ -77,22 +74,9 @@ def in_own_unit(problem):
     return problem.in_units(units.pop()) if len(units) == 1 else problem
 
 
-def has_fixed_steps(solver):
-    """Whether the solver stands for a layer or an unrolled network."""
-    return solver.max_iter <= _FIXED_STEPS
-
-
-def solve_quietly(solver, problem, is_reference):
-    """Solve; only the reference is expected to converge, and warns if it does not."""
-    with warnings.catch_warnings():
-        if not is_reference:
-            warnings.simplefilter("ignore", ConvergenceWarning)  # a few steps were asked for
-        return solver.solve(problem)
-
-
 def _bare_milliseconds(solver, problem):
     """CPU milliseconds per 1,000 samples of a fixed number of steps, without certificates."""
     part = problem.subset(slice(0, _TIMED_SAMPLES))
     start = time.process_time()
-    solver.advance(part, solver.max_iter)
+    solver.advance(part, solver.steps)
     return (time.process_time() - start) * 1e6 / part.n_samples

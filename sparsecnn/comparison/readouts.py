@@ -7,9 +7,7 @@ import warnings
 
 import numpy as np
 
-from ..solvers import ForwardTransform
-from ..validation import ConvergenceWarning, InputError
-from .levels import has_fixed_steps
+from ..validation import InputError
 from .measures import known_mean, relative_error
 from .results import ReadoutRow
 
@@ -42,9 +40,9 @@ def measured_readouts(hierarchy, solvers, x, y, readout, noise, rng, stage):
     for k, name in reversed(list(enumerate(solvers))):  # the reference first
         stage(name, len(solvers) - 1 - k)
         solver = solvers[name]
-        if not isinstance(solver, ForwardTransform):
+        if not solver.steps:
             solver = dataclasses.replace(solver, tol=max(solver.tol, READOUT_TOL))
-        encode = _Encoder(hierarchy, solver)
+        encode = _Encoder(hierarchy, solver.quietly)  # the level tables carry the gaps
         classifier, scale = _fit_readout(encode(readout[0]), readout[1])
         accuracy = {}
         for s, images in noisy.items():
@@ -65,18 +63,16 @@ class _Encoder:
 
     def __call__(self, x):
         parts = []
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)  # the level tables carry the gaps
-            for start in range(0, len(x), 4096):
-                codes = self._pass(x[start : start + 4096])
-                parts.append(codes.reshape(len(codes), -1))
+        for start in range(0, len(x), 4096):
+            codes = self._pass(x[start : start + 4096])
+            parts.append(codes.reshape(len(codes), -1))
         return np.concatenate(parts)
 
     def _pass(self, x):
-        if not has_fixed_steps(self.solver):
+        if not self.solver.steps:
             return self.hierarchy.encode(x, self.solver)
         for level in self.hierarchy.levels:  # nothing to certify
-            x = level.pass_up(self.solver.advance(level.problem(x), self.solver.max_iter))
+            x = level.pass_up(self.solver.advance(level.problem(x), self.solver.steps))
         return x
 
 

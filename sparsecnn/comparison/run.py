@@ -10,7 +10,7 @@ from __future__ import annotations
 from ..engine import single_threaded_blas
 from ..hierarchy import Hierarchy
 from ..problem import SparseCodingProblem
-from ..solvers import FISTA, ForwardTransform, Solver, proximal_gradient_for
+from ..solvers import FISTA, ForwardTransform, Solver, Unrolled, proximal_gradient_for
 from ..validation import InputError, InputTypeError, as_float_array, as_generator
 from .levels import LevelComparison
 from .readouts import measured_readouts, readout_data
@@ -139,8 +139,8 @@ def standard_solvers(*priors):
     return {
         "forward": ForwardTransform(),
         "calibrated": ForwardTransform(calibrate=True),
-        "3 steps": iterative(max_iter=3),
-        "10 steps": iterative(max_iter=10),
+        "3 steps": Unrolled(3),
+        "10 steps": Unrolled(10),
         "exact" if iterative is FISTA else "stationary": iterative(max_iter=10_000),
     }
 

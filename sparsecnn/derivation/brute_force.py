@@ -9,7 +9,7 @@ import mpmath
 import numpy as np
 import sympy as sp
 
-from ..symbolic.penalty import SYMBOLS, Z, number
+from ..symbolic.evaluation import SYMBOLS, Z, number
 
 _OFFSETS = np.concatenate([-np.geomspace(1e-9, 8, 40), np.geomspace(1e-9, 8, 40)])
 _FINE = np.linspace(-1, 1, 33)

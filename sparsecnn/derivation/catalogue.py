@@ -13,9 +13,9 @@ import sympy as sp
 
 from .. import priors
 from ..priors import SymbolicPrior
+from ..symbolic.evaluation import Z
 from ..symbolic.evidence import weakest
 from ..symbolic.parser import parse
-from ..symbolic.penalty import Z
 from ..symbolic.prox import ScalarProx, X
 from ..validation import InputError
 from . import pictures, render

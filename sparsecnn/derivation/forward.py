@@ -16,8 +16,8 @@ from ..activations import known_name
 from ..layers import Activation
 from ..symbolic.curvature import curvature
 from ..symbolic.deadline import within
+from ..symbolic.evaluation import Z
 from ..symbolic.evidence import trials
-from ..symbolic.penalty import Z
 from ..symbolic.prox import X, same_regime, solve_prox
 from ..symbolic.verify import verify_prox
 from ..validation import InputError, as_number

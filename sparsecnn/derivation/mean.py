@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import sympy as sp
 
-from ..symbolic.penalty import Z
+from ..symbolic.evaluation import Z
 from ..symbolic.prox import X
 from ..validation import InputError
 from .model import Derivation, Step

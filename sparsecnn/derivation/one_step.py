@@ -5,14 +5,12 @@ Measured on random dictionaries of the kind at hand with the package's own solve
 
 from __future__ import annotations
 
-import warnings
-
 import numpy as np
 
 from ..problem import SparseCodingProblem
 from ..solvers import FISTA, ISTA, ForwardTransform
 from ..symbolic.evidence import trials
-from ..validation import ConvergenceWarning, InputError
+from ..validation import InputError
 from .model import Step
 from .separation import atoms_of, signals_for
 
@@ -93,12 +91,10 @@ def _energy_falls(prior, kind):
 
 def _least(problem, max_iter=60):
     """A good code of a convex problem, or None where there is no best; its gap tells how good."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        try:
-            return FISTA(tol=1e-9, max_iter=max_iter).solve(problem)
-        except InputError:  # rates so negative that the energy is unbounded below
-            return None
+    try:
+        return FISTA(tol=1e-9, max_iter=max_iter).quietly.solve(problem)
+    except InputError:  # rates so negative that the energy is unbounded below
+        return None
 
 
 def _slack(problem, best):

@@ -9,8 +9,8 @@ import html
 
 import sympy as sp
 
+from ..symbolic.evaluation import Z
 from ..symbolic.parser import names_in, parse, symbol
-from ..symbolic.penalty import Z
 from ..validation import InputError
 from .render import formula_latex, formula_mathml, latex_text, page
 

@@ -14,7 +14,7 @@ import math
 
 import numpy as np
 
-from ..symbolic.penalty import number
+from ..symbolic.evaluation import number
 from ..validation import InputTypeError
 from .named import scalar_penalty
 

@@ -13,7 +13,7 @@ import numpy as np
 from scipy.special import erfcx, expit, log_ndtr
 
 from ..layers import Layer
-from ..symbolic.penalty import number
+from ..symbolic.evaluation import number
 from ..validation import InputError
 
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(24)

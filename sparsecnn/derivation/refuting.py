@@ -14,8 +14,9 @@ import sympy as sp
 from scipy.stats import norm
 
 from ..layers import Activation
+from ..symbolic.evaluation import Z, number
 from ..symbolic.evidence import CONFIRMED, PROVED, REFUTED, UNDECIDED, Evidence, identity
-from ..symbolic.penalty import Z, _resolved, number
+from ..symbolic.penalty import _resolved
 from ..symbolic.solve import probe_points
 from ..validation import InputError
 from .brute_force import beaten, excess, minimise, objective

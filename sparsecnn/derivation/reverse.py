@@ -18,8 +18,8 @@ from ..activations import ACTIVATIONS, known_name, meant
 from ..layers import Activation
 from ..symbolic.cancellation import steady
 from ..symbolic.deadline import within
+from ..symbolic.evaluation import Z
 from ..symbolic.parser import FUNCTIONS, names_in, parse, refuse_endless, symbol
-from ..symbolic.penalty import Z
 from ..validation import InputError, InputTypeError
 from .callables import along_rows, elementwise, refuse_class
 from .known import KNOWN, VARIANTS, KnownActivation

@@ -11,9 +11,10 @@ import sympy as sp
 
 from ..priors import SymbolicPrior
 from ..symbolic.cancellation import precise
+from ..symbolic.evaluation import Z, numeric
 from ..symbolic.evidence import CONFIRMED, PROVED, REFUTED, Evidence, weakest
 from ..symbolic.parser import names_in, symbol
-from ..symbolic.penalty import Penalty, Z, numeric
+from ..symbolic.penalty import Penalty
 from ..symbolic.signs import Rise, is_tame, is_zero_at, larger, rise
 from ..validation import InputError
 from .explanation import Explanation

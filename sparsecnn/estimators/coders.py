@@ -15,7 +15,7 @@ from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
 from ..dictionaries import ConvDictionary, Dictionary
 from ..hierarchy import Hierarchy, Level
 from ..priors import Exponential
-from ..solvers import ForwardTransform, proximal_gradient_for, solve
+from ..solvers import Unrolled, default_solver
 from ..validation import (
     ConvergenceWarning,
     InputError,
@@ -31,15 +31,13 @@ _BLOCK_ROWS = 1024
 
 
 @dataclasses.dataclass(frozen=True)
-class StepsDial:
-    """How long to solve: one step (a CNN layer), k steps (an unrolled network), or to the end.
+class Dial:
+    """``steps``, ``tol`` and ``max_iter`` of an estimator: which solver its codes are by.
 
     Parameters
     ----------
     steps : int or None
-        1 is the forward transform ``prox(D^T x)``; ``k > 1`` is ``k`` iterations of FISTA (ISTA if
-        the prior is not convex), which is what was asked, so nothing is said about convergence;
-        None runs the default solver to ``tol``.
+        Of ``Unrolled``; None runs each problem's default solver to ``tol``.
     tol : float
         Relative duality gap at which a code counts as converged.
     max_iter : int or None
@@ -51,22 +49,17 @@ class StepsDial:
     max_iter: int | None
 
     def __post_init__(self):
+        as_number(self.tol, "tol", minimum=0.0)
         if self.steps is not None:
             as_integer(self.steps, "steps")
-        as_number(self.tol, "tol", minimum=0.0)
         if self.max_iter is not None:
             as_integer(self.max_iter, "max_iter")
 
-    def solve(self, problem):
-        """Solution of the problem, without a warning (see ``warn``)."""
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)
-            if self.steps is None:
-                return solve(problem, tol=self.tol, max_iter=self.max_iter)
-            if self.steps == 1:
-                return ForwardTransform().solve(problem)
-            unrolled = proximal_gradient_for(problem.prior)
-            return unrolled(tol=0.0, max_iter=self.steps).solve(problem)
+    def __call__(self, problem):
+        """The solver for a problem; it leaves warnings to ``warn``."""
+        if self.steps is not None:
+            return Unrolled(self.steps, self.tol)
+        return default_solver(problem, tol=self.tol, max_iter=self.max_iter).solver.quietly
 
     def codes(self, hierarchy, x, who):
         """What the hierarchy's top passes up for images ``x``; warns in the name of ``who``.
@@ -82,24 +75,14 @@ class StepsDial:
         blocks = (x[i : i + _BLOCK_ROWS] for i in range(0, len(x), _BLOCK_ROWS))
         return np.concatenate([network.forward(block)[0] for block in blocks])
 
-    def measure(self, solution):
-        """The certificate of each sample: relative gap, or the residual where no gap decides."""
-        if solution.certificate == "relative duality gap":
-            return solution.gap
-        return np.fmin(solution.gap, solution.residual)
-
-    def converged(self, solution):
-        """Whether each sample's certificate is at most ``tol``."""
-        return self.measure(solution) <= self.tol
-
     def warn(self, solutions, who):
         """Warn once, with the worst certificate, if codes that should have converged did not."""
-        late = [~self.converged(solution) for solution in solutions]
+        late = [~solution.converged for solution in solutions]
         if self.steps is not None or not any(part.any() for part in late):
             return
         worst = max(
-            np.nan_to_num(self.measure(s)[part], nan=np.inf).max()
-            for s, part in zip(solutions, late, strict=True)
+            np.nan_to_num(solution.measure[part], nan=np.inf).max()
+            for solution, part in zip(solutions, late, strict=True)
             if part.any()
         )
         n_iter = max(int(solution.n_iter.max()) for solution in solutions)
@@ -283,7 +266,7 @@ class Coder(TransformerMixin, ImageEstimator):
         )
 
     def _dial(self):
-        return StepsDial(self.steps, self.tol, self.max_iter)
+        return Dial(self.steps, self.tol, self.max_iter)
 
     def _check_output(self):
         if self.output not in ("rows", "maps"):
@@ -314,7 +297,7 @@ def set_certificates(estimator, dial, solutions):
 
     estimator.gap_ = rows(s.gap for s in solutions)
     estimator.dual_gap_ = rows(s.dual_gap for s in solutions)
-    estimator.converged_ = rows(dial.converged(s) for s in solutions)
+    estimator.converged_ = rows(s.converged for s in solutions)
     estimator.n_iter_ = max(int(s.n_iter.max()) for s in solutions)
 
 

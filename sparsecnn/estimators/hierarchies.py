@@ -13,7 +13,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
 from ..priors import Exponential
 from ..validation import InputError, InputTypeError
-from .coders import Coder, StepsDial, set_certificates
+from .coders import Coder, Dial, set_certificates
 from .images import ImageEstimator
 from .layerwise import LayerwiseLearner, check_contrast, conv_plan
 
@@ -48,7 +48,7 @@ class _LevelsLearner(LayerwiseLearner):
         ]
 
     def _dial(self):
-        return StepsDial(self.steps, self.tol, self.max_iter)
+        return Dial(self.steps, self.tol, self.max_iter)
 
     def _keep(self, learned):
         self.hierarchy_ = learned.hierarchy

@@ -364,7 +364,7 @@ def own_unit(penalty, given):
 
 def _evaluated(expression, values):
     """A formula of parameters at their values, which may be arrays; a float if it is a number."""
-    from ..symbolic.penalty import numeric
+    from ..symbolic.evaluation import numeric
 
     if expression.is_number:
         return float(expression)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import NamedTuple
 
 from ..validation import as_integer, as_number
@@ -10,7 +9,8 @@ from .base import Checkpoint, Solution, Solver, check_problem
 from .coordinate_descent import CoordinateDescent
 from .forward import ForwardTransform, Orthogonal
 from .lca import LCA
-from .proximal_gradient import FISTA, ISTA
+from .proximal_gradient import FISTA, ISTA, proximal_gradient_for
+from .unrolled import Unrolled
 
 __all__ = [
     "FISTA",
@@ -23,6 +23,7 @@ __all__ = [
     "Orthogonal",
     "Solution",
     "Solver",
+    "Unrolled",
     "default_solver",
     "proximal_gradient_for",
     "solve",
@@ -36,36 +37,30 @@ class Choice(NamedTuple):
     reason: str
 
 
-def proximal_gradient_for(*priors):
-    """``FISTA`` if all priors are convex, else ``ISTA``: the class, to be given its limits.
-
-    Parameters
-    ----------
-    *priors : Prior
-
-    Returns
-    -------
-    type
-    """
-    return FISTA if all(prior.is_convex for prior in priors) else ISTA
-
-
-def default_solver(problem):
+def default_solver(problem, *, tol=1e-6, max_iter=None):
     """The solver that ``solve`` would use, and why.
 
     Parameters
     ----------
     problem : SparseCodingProblem
+    tol : float
+        Relative duality gap (fixed-point residual for non-convex priors) for every sample.
+    max_iter : int, optional
+        Iteration limit; default 10,000 (one step, where that is the code, needs none).
 
     Returns
     -------
     Choice
         ``solver`` and ``reason``.
     """
+    tol = as_number(tol, "tol", minimum=0.0)
+    max_iter = 10_000 if max_iter is None else as_integer(max_iter, "max_iter")
     check_problem(problem)
     masked = problem.mask is not None and not problem.mask.all()
     if problem.dictionary.is_orthonormal and not masked:
-        return Choice(Orthogonal(), "the dictionary is orthonormal, so one step is the exact code")
+        return Choice(
+            Orthogonal(tol), "the dictionary is orthonormal, so one step is the exact code"
+        )
     if problem.prior.is_convex:
         why = (
             "a mask breaks orthonormality"
@@ -73,11 +68,11 @@ def default_solver(problem):
             else "the atoms overlap"
         )
         return Choice(
-            FISTA(max_iter=10_000),
+            FISTA(tol, max_iter),
             f"the prior is convex and {why}: accelerated proximal gradient with a gap",
         )
     return Choice(
-        ISTA(max_iter=10_000),
+        ISTA(tol, max_iter),
         "the prior is not convex: plain proximal gradient, to a stationary point",
     )
 
@@ -107,10 +102,4 @@ def solve(problem, *, tol=1e-6, max_iter=None, start=None):
     >>> sc.solve(problem, tol=1e-9).codes.round(4)
     array([[0.8, 0. ]])
     """
-    changes = {"tol": as_number(tol, "tol", minimum=0.0)}
-    if max_iter is not None:
-        changes["max_iter"] = as_integer(max_iter, "max_iter")
-    solver = default_solver(problem).solver
-    if isinstance(solver, Orthogonal):  # one step, whatever the limit
-        changes.pop("max_iter", None)
-    return dataclasses.replace(solver, **changes).solve(problem, start)
+    return default_solver(problem, tol=tol, max_iter=max_iter).solver.solve(problem, start)

@@ -6,7 +6,9 @@ A solver writes only ``iterates``; when to stop is decided here, for each sample
 from __future__ import annotations
 
 import concurrent.futures
+import copy
 import dataclasses
+import itertools
 import os
 import warnings
 from typing import NamedTuple
@@ -97,10 +99,18 @@ class Solver:
 
     Stopping, history and certificates are the base class's. Subclasses are frozen dataclasses with
     the fields ``tol`` and ``max_iter``.
+
+    Attributes
+    ----------
+    steps : int or None
+        A number of iterations that is run whatever the certificates say; None runs to ``tol``.
+    warns : bool
+        Whether ``solve`` warns of samples that did not reach ``tol``.
     """
 
     tol: float
     max_iter: int
+    steps = None
     warns = True
 
     def __post_init__(self):
@@ -125,6 +135,13 @@ class Solver:
             yields fewer codes) or ignore it.
         """
         raise NotImplementedError
+
+    @property
+    def quietly(self):
+        """Solver: the same settings, without a warning where ``tol`` is not reached."""
+        twin = copy.copy(self)
+        object.__setattr__(twin, "warns", False)  # no setting: it compares equal
+        return twin
 
     def check(self, problem):
         """Refuse a problem this solver is not made for, with a sentence that names one that fits.
@@ -214,18 +231,19 @@ class Solver:
             codes[rows], n_iter[rows] = run.codes, run.n_iter
             for whole, part in zip(final, run.final, strict=True):
                 whole[rows] = part
+        objective, dual_gap, gap, residual = final
         on_gap = _certified_by_gap(problem)
+        only = Checkpoint(int(n_iter.max()), objective, gap, residual)
         return Solution(
             codes=codes,
-            objective=final.objective,
-            gap=final.relative_gap,
+            objective=objective,
+            gap=gap,
             n_iter=n_iter,
-            converged=_measure(final.relative_gap, final.fixed_point_residual, on_gap) <= self.tol,
-            history=_merged_history(problem.n_samples, blocks, runs)
-            or (Checkpoint(1, final.objective, final.relative_gap, final.fixed_point_residual),),
+            converged=_measure(gap, residual, on_gap) <= self.tol,
+            history=_merged_history(problem.n_samples, blocks, runs) or (only,),
             solver=self,
-            residual=final.fixed_point_residual,
-            dual_gap=final.dual_gap,
+            residual=residual,
+            dual_gap=dual_gap,
             certificate="relative duality gap" if on_gap else "fixed-point residual",
         )
 
@@ -242,8 +260,10 @@ class _Run:
         self._offset = 0
         self._on_gap = _certified_by_gap(problem)
         everything = np.arange(problem.n_samples)
-        if solver.max_iter == 1:  # nothing to decide: the certificate of the result says it all
-            self.codes, self.n_iter = next(solver.iterates(problem, start)), self.n_iter + 1
+        steps = 1 if solver.max_iter == 1 else solver.steps
+        if steps:  # nothing to decide: the certificate of the result says it all
+            iterates = itertools.islice(solver.iterates(problem, start), steps - 1, None)
+            self.codes, self.n_iter = next(iterates), self.n_iter + steps
         elif problem.x.dtype == np.float32 and solver.tol < _FLOAT32_FLOOR:
             rough = self._iterate(problem, everything, start, _FLOAT32_FLOOR)
             left = rough[

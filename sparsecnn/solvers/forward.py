@@ -24,9 +24,10 @@ class ForwardTransform(Solver):
     ----------
     calibrate : bool
         Rescale each code by the non-negative factor of least energy along its ray. For homogeneous
-        penalties that is ``s = max(0, (<x, D z> - phi(z)) / ||D z||^2)``, for other convex ones a
-        line search, for non-convex ones a local minimum. The result never has more energy than the
-        better of the plain and the zero code.
+        penalties that is ``||z||^2 / ||D z||^2``, so that the plain layer has more energy than no
+        code exactly where ``||D z||^2 > 2 ||z||^2``; for other convex ones it is found by a line
+        search, for non-convex ones it is a local minimum. The result never has more energy than
+        the better of the plain and the zero code.
 
     References
     ----------
@@ -45,7 +46,7 @@ class ForwardTransform(Solver):
 
     calibrate: bool = False
     tol = 1e-6
-    max_iter = 1
+    max_iter = steps = 1
     warns = False
 
     def __post_init__(self):
@@ -105,9 +106,10 @@ def _best_scale(problem, codes):
     """Energy-minimising non-negative scale of each code along its ray."""
     ray = problem.ray(codes)
     if problem.prior.is_homogeneous:
-        flat = ray.square == 0
-        scale = np.where(flat, 0.0, (ray.cross - ray.penalty) / np.where(flat, 1.0, ray.square))
-        return np.maximum(scale, 0.0).astype(codes.dtype)
+        # <D^T x - z, z> = phi(z) at z = prox(D^T x), so <x, D z> - phi(z) = ||z||^2
+        size = np.square(codes.reshape(len(codes), -1), dtype=np.float64).sum(axis=1)
+        scale = np.divide(size, ray.square, out=np.zeros_like(size), where=ray.square > 0)
+        return scale.astype(codes.dtype)
     return _line_search(ray).astype(codes.dtype)
 
 

@@ -128,6 +128,20 @@ class FISTA(Solver):
             previous, momentum = codes, faster
 
 
+def proximal_gradient_for(*priors):
+    """``FISTA`` if all priors are convex, else ``ISTA``: the class, to be given its limits.
+
+    Parameters
+    ----------
+    *priors : Prior
+
+    Returns
+    -------
+    type
+    """
+    return FISTA if all(prior.is_convex for prior in priors) else ISTA
+
+
 class _Descent:
     """``D^T (x - D z)`` for many ``z``, by the Gram matrix where that is less work."""
 

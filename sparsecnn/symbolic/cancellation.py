@@ -12,7 +12,7 @@ import mpmath
 import numpy as np
 import sympy as sp
 
-from .penalty import _NUMERIC, SYMBOLS, Z, _stable, numeric
+from .evaluation import NUMERIC, SYMBOLS, Z, numeric, stable
 
 #: an error above this, relative to the size of the value and of the point, is visible
 VISIBLE = 1e-11
@@ -66,7 +66,7 @@ def cancels(expression, x):
     """Where the double-precision value of an expression shows its rounding."""
     x = np.asarray(x, dtype=float)
     with np.errstate(all="ignore"):
-        value, error = _tracked(_stable(expression), x, {})
+        value, error = _tracked(stable(expression), x, {})
         size = np.maximum(np.abs(value), np.clip(np.abs(x), 1e-2, 1.0))
         return np.broadcast_to(~(error <= VISIBLE * size), x.shape)
 
@@ -127,7 +127,7 @@ def _operation(e, x, seen):
 
 def _applied(e, values):
     names = tuple(sp.Dummy(real=True) for _ in values)
-    return sp.lambdify(names, e.func(*names), modules=[_NUMERIC, "scipy", "numpy"])(*values)
+    return sp.lambdify(names, e.func(*names), modules=[NUMERIC, "scipy", "numpy"])(*values)
 
 
 def _cases(e, x, seen):

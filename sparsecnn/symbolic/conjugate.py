@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from .evaluation import SYMBOLS, Z, number
 from .facts import exact
-from .penalty import SYMBOLS, Z, number
 
 #: the difference of two numbers is right within so much of their sizes
 _ROUNDING = 4 * np.finfo(np.float64).eps

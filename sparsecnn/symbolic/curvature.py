@@ -9,7 +9,7 @@ import numpy as np
 import sympy as sp
 
 from .bounded import is_tame, simplified
-from .penalty import Z, number, numeric
+from .evaluation import Z, number, numeric
 from .solve import probe_points
 
 

@@ -12,7 +12,7 @@ import functools
 
 import sympy as sp
 
-from .penalty import Z
+from .evaluation import Z
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,7 +13,7 @@ import numpy as np
 import sympy as sp
 
 from .bounded import simplified
-from .penalty import Z, number
+from .evaluation import Z, number
 
 PROVED, CONFIRMED, REFUTED, UNDECIDED = "PROVED", "CONFIRMED", "REFUTED", "UNDECIDED"
 _ORDER = (REFUTED, UNDECIDED, CONFIRMED, PROVED)

@@ -14,8 +14,9 @@ import numpy as np
 import sympy as sp
 
 from .bounded import kinds, limit, simplified
+from .evaluation import SYMBOLS, Z, number, numeric
 from .intervals import bounds
-from .penalty import SYMBOLS, Penalty, Z, number, numeric
+from .penalty import Penalty
 from .signs import TRIED, is_one_case, nonnegative
 
 

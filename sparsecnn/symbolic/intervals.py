@@ -11,7 +11,7 @@ from __future__ import annotations
 import mpmath
 import sympy as sp
 
-from .penalty import SYMBOLS, Z
+from .evaluation import SYMBOLS, Z
 
 #: arithmetic of its own: the library's global precision is left alone
 _M = mpmath.mp.clone()

@@ -13,7 +13,7 @@ import functools
 import numpy as np
 import sympy as sp
 
-from .penalty import SYMBOLS, Z, numeric
+from .evaluation import SYMBOLS, Z, numeric
 from .prox import X
 from .solve import elementary_candidates, probe_points
 

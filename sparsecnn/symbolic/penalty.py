@@ -10,7 +10,6 @@ import dataclasses
 import functools
 import itertools
 import reprlib
-import threading
 
 import numpy as np
 import sympy as sp
@@ -18,12 +17,10 @@ import sympy as sp
 from ..validation import InputError, as_float
 from .bounded import limit, without_square_root
 from .envelope import Curve, Envelope
+from .evaluation import SYMBOLS, Z, number, numeric, tidy
 from .grid import parts_of, points_of
 from .parser import names_in, parse, symbol
 
-Z = sp.Symbol("z", real=True)
-#: solvers run in threads, and mpmath keeps its precision in one global place
-SYMBOLS = threading.RLock()
 _KINKED = (sp.Abs, sp.sign, sp.Max, sp.Min, sp.Piecewise)
 
 
@@ -277,13 +274,6 @@ class _Sample:
         return 0
 
 
-def number(expression, values, digits=17):
-    """Value of a symbolic expression at parameter values (and ``z``); complex if it is complex."""
-    table = {s: sp.Float(float(values[s.name]), digits) for s in expression.free_symbols}
-    result = complex(expression.xreplace(table).evalf(digits)) if table else complex(expression)
-    return result.real if abs(result.imag) <= 1e-12 * max(1.0, abs(result)) else result
-
-
 def _real(value):
     return np.nan if isinstance(value, complex) else value
 
@@ -445,88 +435,6 @@ def _holds(condition, point):
     if abs(difference) <= 1e-12 * _largest_term(gap, point):
         difference = 0.0
     return bool(condition.func(sp.Float(difference) if difference else sp.S.Zero, 0))
-
-
-# -- numeric evaluation ---------------------------------------------------------------------
-_log_cosh = sp.Function("_log_cosh")
-_log_one_plus_exp = sp.Function("_log_one_plus_exp")
-_expit = sp.Function("expit")
-_NUMERIC = {
-    "_log_cosh": lambda u: np.abs(u) + np.log1p(np.exp(-2 * np.abs(u))) - np.log(2.0),
-    "_log_one_plus_exp": lambda u: np.logaddexp(0.0, u),
-    "log1p": np.log1p,
-    "LambertW": lambda u, k=0: _lambert(u, k),
-}
-
-
-def _lambert(u, k):
-    from scipy.special import lambertw
-
-    return lambertw(u, int(k)).real
-
-
-def tidy(expression):
-    """Powers joined; ``sinh`` as ``tanh cosh``, so that their quotients cannot overflow."""
-    expression = sp.powsimp(expression)
-    if expression.has(sp.cosh) and expression.has(sp.sinh):
-        expression = sp.expand(expression.replace(sp.sinh, lambda u: sp.tanh(u) * sp.cosh(u)))
-    return expression
-
-
-def _stable(expression):
-    """The same value without overflow: ``log cosh``, ``log(1 + exp)``, ``log(1 + u)``."""
-
-    def rewrite(u):
-        if isinstance(u, sp.cosh):
-            return _log_cosh(u.args[0])
-        rest = u - 1
-        if isinstance(rest, sp.exp):
-            return _log_one_plus_exp(rest.args[0])
-        if isinstance(u, sp.Add) and u.has(Z) and not rest.has(sp.S.One - 2) and rest.is_positive:
-            return sp.Function("log1p")(rest)
-        return sp.log(u)
-
-    return _sigmoids(expression).replace(sp.log, rewrite)
-
-
-def _sigmoids(expression):
-    """``exp(k u)/(1 + exp(u))^n`` as powers of logistic sigmoids, which cannot overflow."""
-
-    def rewrite(product):
-        for power in product.args:
-            base, n = power.as_base_exp()
-            if not (isinstance(base - 1, sp.exp) and n.is_Integer and n < 0):
-                continue
-            u = (base - 1).args[0]
-            others = [f for f in product.args if f != power]
-            k = sum((f.args[0] for f in others if isinstance(f, sp.exp)), sp.S.Zero) / u
-            if k.is_Integer and 0 <= k <= -n:
-                rest = sp.Mul(*(f for f in others if not isinstance(f, sp.exp)))
-                return rest * _expit(u) ** k * _expit(-u) ** (-n - k)
-        return product
-
-    return expression.replace(lambda e: isinstance(e, sp.Mul), rewrite)
-
-
-@functools.lru_cache(maxsize=1024)
-def numeric(expression, arguments):
-    """``expression`` as a function of arrays, one for each symbol in ``arguments``.
-
-    The expression was rebuilt from a whitelisted tree, so the code that is generated holds nothing
-    a user typed.
-    """
-    expression = expression.xreplace({r: r.evalf(20) for r in expression.atoms(sp.CRootOf)})
-    function = sp.lambdify(arguments, _stable(expression), modules=[_NUMERIC, "scipy", "numpy"])
-
-    def evaluate(first, *rest):
-        with np.errstate(all="ignore"):
-            value = np.asarray(function(first, *rest))
-        if np.iscomplexobj(value):
-            real = np.abs(value.imag) <= 1e-12 * np.maximum(1.0, np.abs(value))
-            value = np.where(real, value.real, np.nan)
-        return np.broadcast_to(np.asarray(value, dtype=np.float64), np.shape(first))
-
-    return evaluate
 
 
 def _refuse_hidden_bend(expression, curves, whole, arguments):

@@ -17,7 +17,8 @@ from ..validation import InputError
 from .bounded import simplified
 from .curvature import looks_convex
 from .envelope import is_flat
-from .penalty import Penalty, Piece, Z, number, numeric
+from .evaluation import Z, number, numeric
+from .penalty import Penalty, Piece
 from .solve import probe_points, solve_by_probes
 
 X = sp.Symbol("x", real=True)

@@ -14,9 +14,10 @@ import mpmath
 import numpy as np
 import sympy as sp
 
+from .evaluation import Z, number, numeric
 from .evidence import PROVED, REFUTED, UNDECIDED, Evidence, _negative_inside
 from .intervals import NoBounds, bounds, exact_number
-from .penalty import Penalty, Z, _between, _resolved, number, numeric
+from .penalty import Penalty, _between, _resolved
 
 #: intervals looked at in one proof; a box is cut by this factor while it spans many scales
 MAX_BOXES, SPAN = 400, 2**16

@@ -12,7 +12,7 @@ import numpy as np
 import sympy as sp
 
 from .bounded import is_half_power, kinds, simplified, square_roots, without_square_root
-from .penalty import number
+from .evaluation import number
 
 #: of the roots of the unknown in an equation that is written as a polynomial
 _LARGEST_ROOT = 100

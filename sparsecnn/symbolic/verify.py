@@ -6,6 +6,7 @@ import numpy as np
 import sympy as sp
 
 from ..validation import InputError
+from .evaluation import Z, number, numeric
 from .evidence import (
     CONFIRMED,
     REFUTED,
@@ -15,7 +16,6 @@ from .evidence import (
     exact_minimum,
     identity,
 )
-from .penalty import Z, number, numeric
 from .prox import X, same_branches
 from .solve import probe_points
 
