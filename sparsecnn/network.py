@@ -8,6 +8,7 @@ import numbers
 import numpy as np
 
 from .layers import Flatten, Layer, checked_input, run
+from .tables import Table, fragment
 from .validation import InputError, InputTypeError, as_integer
 
 #: what a class label may be; a bool is also a Real number, so it comes first
@@ -165,23 +166,29 @@ class Network(Layer):
         -------
         str
         """
-        input_shape = _as_shape(self.input_shape if input_shape is None else input_shape)
-        self._check_shape(input_shape)
-        x = np.zeros((1, *input_shape))
-        rows = [("layer", "output", "parameters"), ("input", str(input_shape), "")]
+        return self._table(
+            _as_shape(self.input_shape if input_shape is None else input_shape)
+        ).text()
+
+    def _repr_html_(self):
+        return fragment(self._table(self.input_shape))
+
+    def _table(self, input_shape):
+        """Layers and parameter counts, and the shapes between them where the first is known."""
+        rows, x = [], None
+        if input_shape is not None:
+            self._check_shape(input_shape)
+            x = np.zeros((1, *input_shape))
+            rows.append(("input", str(input_shape), ""))
         for layer in self.layers:
-            x = run(layer, x)[0]
+            x = None if x is None else run(layer, x)[0]
             count = sum(np.size(p) for p in layer.params.values())
-            rows.append((repr(layer), str(x.shape[1:]), f"{count:,}"))
-        total = sum(np.size(p) for p in self.params.values())
-        rows.append(("total", "", f"{total:,}"))
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        lines = [
-            f"{a:<{widths[0]}}  {b:<{widths[1]}}  {c:>{widths[2]}}".rstrip() for a, b, c in rows
-        ]
+            rows.append((repr(layer), "" if x is None else str(x.shape[1:]), f"{count:,}"))
+        rows.append(("total", "", f"{sum(np.size(p) for p in self.params.values()):,}"))
+        notes = []
         if self.classes is not None:
-            lines.append(f"{len(self.classes)} classes: {_shown(self.classes)}")
-        return "\n".join(lines)
+            notes.append(f"{len(self.classes)} classes: {_shown(self.classes)}")
+        return Table(("layer", "output", "parameters"), rows, notes=notes, words=2)
 
     def __repr__(self):
         known = [] if self.input_shape is None else [f"input_shape={self.input_shape}"]

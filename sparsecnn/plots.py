@@ -14,6 +14,7 @@ from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
+from .mosaic import centred, mosaic, picture, stretched
 from .validation import InputError, InputTypeError, as_integer
 
 #: Okabe & Ito's colours that stay apart for colour-blind readers, from one step to the exact code.
@@ -129,7 +130,8 @@ def plot_atoms(dictionary, ax=None, *, below=(), n_atoms=100):
 
     Parameters
     ----------
-    dictionary : Dictionary or ConvDictionary
+    dictionary : Dictionary, ConvDictionary or fitted estimator
+        Of an estimator the atoms of its last level, with the levels below.
     ax : matplotlib Axes, optional
     below : sequence of dictionaries
         Of the levels below, first level first.
@@ -140,10 +142,17 @@ def plot_atoms(dictionary, ax=None, *, below=(), n_atoms=100):
     -------
     matplotlib.axes.Axes
     """
+    if hasattr(dictionary, "hierarchy_"):
+        *below, dictionary = (level.dictionary for level in dictionary.hierarchy_.levels)
+    if not hasattr(dictionary, "atoms"):
+        raise InputTypeError(
+            f"dictionary is {dictionary!r}; expected a Dictionary, a ConvDictionary or a fitted "
+            "estimator. Call fit first."
+        )
     count = min(as_integer(n_atoms, "n_atoms"), dictionary.n_atoms)
-    pictures = [_centred(picture) for picture in _atom_pictures((*below, dictionary), count)]
+    pictures = [centred(p) for p in _atom_pictures((*below, dictionary), count)]
     ax = _axes(ax, 4.2, 4.2)
-    ax.imshow(_mosaic(pictures), cmap=_GREY, vmin=0, vmax=1, interpolation="none")
+    ax.imshow(mosaic(pictures), cmap=_GREY, vmin=0, vmax=1, interpolation="none")
     shown = "" if count == dictionary.n_atoms else f" (first {count})"
     through = ", drawn through the level below" if below else ""
     _picture_axes(ax, f"{dictionary.n_atoms} atoms{shown}{through}")
@@ -416,53 +425,18 @@ def _atom_pictures(dictionaries, count):
         rows, columns = np.flatnonzero(used.any(axis=1)), np.flatnonzero(used.any(axis=0))
         if len(rows):
             pictures = pictures[..., rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    return [_picture(picture) for picture in pictures]
-
-
-def _picture(array):
-    """One sample as ``(h, w)``, three channels as ``(h, w, 3)``; other channels side by side."""
-    if array.ndim == 1:
-        side = round(np.sqrt(array.size))
-        return array.reshape(side, side) if side * side == array.size else array[None]
-    if len(array) == 3:
-        return np.moveaxis(array, 0, -1)
-    return array[0] if len(array) == 1 else _mosaic(list(array))
-
-
-def _centred(picture):
-    """In [0, 1], zero at one half."""
-    largest = np.abs(picture[np.isfinite(picture)]).max()
-    return 0.5 + 0.5 * picture / largest if largest > 0 else np.full(picture.shape, 0.5)
-
-
-def _mosaic(pictures):
-    """Pictures of one shape on a grid about as wide as high; nan (drawn light) where none is."""
-    height, width, *colour = pictures[0].shape
-    finer = max(1, 12 // max(height, width))  # so that the gap is thin also between small ones
-    pictures = [picture.repeat(finer, axis=0).repeat(finer, axis=1) for picture in pictures]
-    height, width = finer * height, finer * width
-    between = max(1, max(height, width) // 12)
-    columns = min(len(pictures), int(np.ceil(np.sqrt(len(pictures) * height / width))))
-    rows = -(-len(pictures) // columns)
-    size = rows * (height + between) - between, columns * (width + between) - between
-    sheet = np.full((*size, *colour), 0.85 if colour else np.nan)
-    for k, picture in enumerate(pictures):
-        top, left = (k // columns) * (height + between), (k % columns) * (width + between)
-        sheet[top : top + height, left : left + width] = picture
-    return sheet
+    return [picture(p) for p in pictures]
 
 
 def _show(ax, signal, title):
-    picture = _picture(np.asarray(signal, dtype=np.float64))
-    low, high = (f(picture[np.isfinite(picture)]) for f in (np.min, np.max))
-    scaled = (picture - low) / (high - low) if high > low else np.zeros_like(picture)
-    ax.imshow(scaled, cmap=_GREY, vmin=0, vmax=1, interpolation="none")
+    shown = picture(np.asarray(signal, dtype=np.float64))
+    ax.imshow(stretched(shown), cmap=_GREY, vmin=0, vmax=1, interpolation="none")
     _picture_axes(ax, title)
 
 
 def _show_codes(ax, codes, signed):
     codes = np.asarray(codes, dtype=np.float64)
-    sheet = _mosaic(list(codes if codes.ndim == 3 else codes.reshape(-1, 1, 1)))
+    sheet = mosaic(list(codes if codes.ndim == 3 else codes.reshape(-1, 1, 1)))
     root = np.sign(sheet) * np.sqrt(np.abs(sheet))
     largest = np.abs(root[np.isfinite(root)]).max() or 1.0
     low = -largest if signed else 0.0

@@ -284,8 +284,8 @@ FAULTS = [
     Fault(
         "hierarchy",
         "a negative rate made a negative bias",
-        '        return np.broadcast_to(-np.asarray(prior.lam), (n_atoms,)).copy(), Activation(NonNegative())',
-        '        return np.broadcast_to(-np.abs(prior.lam), (n_atoms,)).copy(), Activation(NonNegative())',
+        "        return np.broadcast_to(-np.asarray(prior.lam), (n_atoms,)).copy(), Activation(NonNegative())",
+        "        return np.broadcast_to(-np.abs(prior.lam), (n_atoms,)).copy(), Activation(NonNegative())",
         "test_hierarchy.py::test_one_step_codes_are_the_forward_pass_of_the_network",
     ),
     Fault(

@@ -305,3 +305,20 @@ def test_a_derivation_fits_one_given_axes_or_four():
             plots.plot_derivation(sc.Laplace(0.5), wrong)
     with pytest.raises(sc.InputTypeError, match="single coefficients"):
         plots.plot_derivation(sc.TopK(2))
+
+
+def test_atoms_of_an_estimator_are_those_of_its_last_level():
+    images = np.random.default_rng(0).standard_normal((20, 8, 8))
+    coder = sc.HierarchicalSparseCoder((4, 5), n_epochs=1, steps=1, random_state=0).fit(images)
+    first, second = (level.dictionary for level in coder.hierarchy_.levels)
+    shown = plots.plot_atoms(coder).images[0].get_array()
+    np.testing.assert_array_equal(
+        shown, plots.plot_atoms(second, below=(first,)).images[0].get_array()
+    )
+    with pytest.raises(sc.InputTypeError, match="Call fit"):
+        plots.plot_atoms(sc.HierarchicalSparseCoder())
+
+
+def test_dense_atoms_of_three_channels_are_drawn_in_colour():
+    dictionary = sc.Dictionary.random(5, 48, 0)
+    assert plots.plot_atoms(dictionary).images[0].get_array().shape[-1] == 3

@@ -6,6 +6,8 @@ import dataclasses
 
 import numpy as np
 
+from ..tables import Table, fragment
+
 
 @dataclasses.dataclass(frozen=True)
 class ComparisonRow:
@@ -135,40 +137,41 @@ class Comparison:
         -------
         str
         """
-        blocks = []
+        return "\n".join(table.text(indent="  ") for table in self._tables())
+
+    def _repr_html_(self):
+        return fragment(*self._tables())
+
+    def _tables(self):
+        head = "solver", "gap", "code error", "support", "density", "recon.", "bound", "ms/1000"
+        tables = []
         for info in self.levels:
-            blocks.append(
-                f"level {info.level}: {info.dictionary}, {info.prior}\n"
-                f"  mutual coherence {info.mutual_coherence:.3f}   ||G - I||_2 "
-                f"{info.gram_deviation:.4g}   "
-                f"L {info.lipschitz:.4g}"
-            )
-            rows = [
+            rows = [r for r in self.rows if r.level == info.level]
+            cells = [
                 (
                     r.solver, _gap_text(r), _text(r.code_error), f"{r.support_overlap:.3f}",
                     f"{r.density:.3f}", f"{r.reconstruction_error:.3f}", _text(r.bound),
                     f"{r.milliseconds:.1f}",
                 )
-                for r in self.rows
-                if r.level == info.level
+                for r in rows
             ]  # fmt: skip
-            head = (
-                "solver", "gap", "code error", "support", "density", "recon.", "bound", "ms/1000"
-            )  # fmt: skip
-            blocks.append(_table([head, *rows]))
-            if any(row[1].startswith("(") for row in rows):
-                blocks.append(
-                    "  (in brackets: fixed-point residual, where there is no duality gap)"
-                )
+            title = (
+                f"level {info.level}: {info.dictionary}, {info.prior}\n"
+                f"  mutual coherence {info.mutual_coherence:.3f}   ||G - I||_2 "
+                f"{info.gram_deviation:.4g}   L {info.lipschitz:.4g}"
+            )
+            gapless = any(not np.isfinite(r.gap) for r in rows)
+            note = "  (in brackets: fixed-point residual, where there is no duality gap)"
+            tables.append(Table(head, cells, title, (note,) * gapless))
         if self.readouts:
             noises = list(self.readouts[0].accuracy)
             head = ("readout on", *("clean" if s == 0 else f"noise {s:g}" for s in noises), "drift")
-            rows = [
+            cells = [
                 (r.solver, *(f"{r.accuracy[s]:.1%}" for s in noises), f"{r.drift:.2e}")
                 for r in self.readouts
             ]
-            blocks.append("logistic readout, accuracy on held-out images\n" + _table([head, *rows]))
-        return "\n".join(blocks)
+            tables.append(Table(head, cells, "logistic readout, accuracy on held-out images"))
+        return tables
 
     def to_dict(self):
         """The tables as plain numbers and strings, ready for JSON (nan becomes None).
@@ -241,6 +244,15 @@ class CoherenceSweep:
         -------
         str
         """
+        return self._table().text(indent="  ")
+
+    def _repr_html_(self):
+        return fragment(self._table())
+
+    def __repr__(self):
+        return f"CoherenceSweep({len(self.points)} dictionaries, {self.prior})"
+
+    def _table(self):
         head = ("dictionary", "coherence", "gap", "code error", "calibrated", "support")
         rows = [
             (
@@ -249,8 +261,8 @@ class CoherenceSweep:
             )
             for p in self.points
         ]  # fmt: skip
-        title = f"one step against the code, {self.n_samples} samples, {self.prior}\n"
-        return title + _table([head, *rows])
+        title = f"one step against the code, {self.n_samples} samples, {self.prior}"
+        return Table(head, rows, title)
 
     def to_dict(self):
         """Plain numbers and strings, ready for JSON (nan becomes None).
@@ -269,18 +281,6 @@ def _gap_text(row):
 
 def _text(value):
     return "-" if np.isnan(value) else f"{value:.2e}"
-
-
-def _table(rows):
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    lines = []
-    for row in rows:
-        cells = [
-            f"{row[0]:<{widths[0]}}",
-            *(f"{c:>{w}}" for c, w in zip(row[1:], widths[1:], strict=True)),
-        ]
-        lines.append("  " + "  ".join(cells))
-    return "\n".join(lines)
 
 
 def _plain(value):

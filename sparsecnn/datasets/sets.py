@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import html
 
 import numpy as np
 
+from ..mosaic import images_html
+from ..tables import fragment
 from ..validation import InputError
 from .labels import as_classes, checked_labels, joined_labels, stratified
 from .pixels import common_scale, divided, grey, tiles_of
@@ -35,6 +38,14 @@ class ImageSet:
     test_labels: np.ndarray | None
     scale: float = 1.0
     notes: tuple[str, ...] = ()
+
+    def __repr__(self):
+        shape = "x".join(map(str, self.train.shape[1:]))
+        return f"ImageSet({self.name!r}, {len(self.train)} + {len(self.test)} images {shape})"
+
+    def _repr_html_(self):
+        notes = [f"<p>{html.escape(note)}</p>" for note in self.notes]
+        return fragment(f"<p>{html.escape(repr(self))}</p>", *notes, images_html(self.train))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -17,6 +17,7 @@ from ..symbolic.evaluation import Z
 from ..symbolic.evidence import weakest
 from ..symbolic.parser import parse
 from ..symbolic.prox import ScalarProx, X
+from ..tables import Table, fragment
 from ..validation import InputError
 from . import pictures, render
 from .forward import derive, domain
@@ -75,6 +76,16 @@ class Atlas(tuple):
                 name, what = (plain(in_math(text)) for text in cells)
                 lines.append(f"  {row.key:<27}{name:<36} {what}".rstrip())
         return "\n".join(lines[1:])
+
+    def __repr__(self):
+        return f"Atlas({len(self)} rows)"
+
+    def _repr_html_(self):
+        rows = [
+            (row.key, *(plain(in_math(t)) for t in (row.prior, row.penalty, row.activation)))
+            for row in self
+        ]
+        return fragment(Table(("row", "prior", "penalty", "activation"), rows, words=4))
 
     def to_markdown(self, keys=None):
         """A table of rows as Markdown: prior, penalty, prox as derived, and its name in a network.

@@ -68,6 +68,14 @@ class Explanation:
     checks: tuple = ()
     sampling: dict | None = None
 
+    def __repr__(self):
+        return f"Explanation({self.name!r}: {self.verdict})"
+
+    def _repr_html_(self):
+        from .pages import notebook
+
+        return notebook(self)
+
     def facts(self):
         """What it says about the penalty, in words: a list of (question, answer)."""
         if not self.is_prox:

@@ -93,6 +93,14 @@ class Verification:
         """All evidence of one kind: "symbolic", "numeric" or "exact"."""
         return tuple(e for found in self.evidence for e in found if e.kind == kind)
 
+    def __repr__(self):
+        return f"Verification({self.title!r}, {len(self.steps)} steps: {self.verdict})"
+
+    def _repr_html_(self):
+        from .render import notebook
+
+        return notebook(self, self.evidence)
+
     def summary(self):
         """Text: each step with its verdict, reason, formula and every piece of its evidence."""
         from .render import to_text
@@ -173,6 +181,14 @@ class Derivation:
         from .render import to_text
 
         return to_text(self)
+
+    def __repr__(self):
+        return f"Derivation({self.title!r}, {len(self.steps)} steps)"
+
+    def _repr_html_(self):
+        from .render import notebook
+
+        return notebook(self)
 
     def to_markdown(self, verification=None):
         """The derivation as Markdown, with its evidence (computed now unless given)."""

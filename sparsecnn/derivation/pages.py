@@ -12,7 +12,7 @@ import sympy as sp
 from ..symbolic.evaluation import Z
 from ..symbolic.parser import names_in, parse, symbol
 from ..validation import InputError
-from .render import formula_latex, formula_mathml, latex_text, page
+from .render import formula_latex, formula_mathml, in_notebook, latex_text, page
 
 _X = sp.Symbol("x", real=True)
 
@@ -122,6 +122,12 @@ def to_html(explanations, title):
         body.append(f'<h2 id="e{k}">{html.escape(name + e.verdict)}</h2>')
         body.append(_html_of(e))
     return page(title, "\n".join(body))
+
+
+def notebook(explanation):
+    """An explanation as a notebook shows it."""
+    heading = f"<h3>{html.escape(f'{explanation.name}: {explanation.verdict}')}</h3>"
+    return in_notebook(heading, _html_of(explanation))
 
 
 def _overview(explanations):

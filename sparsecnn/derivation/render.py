@@ -15,6 +15,7 @@ import sympy as sp
 
 from ..symbolic.evidence import weakest
 from ..symbolic.prox import ScalarProx
+from ..tables import fragment
 from . import pictures
 from .notation import MATH, inline_mathml, mathml, plain
 
@@ -360,11 +361,32 @@ def page(title, body):
 def html_steps(derivation, verification, drawn=True):
     """The steps as a numbered list, each with its formula, evidence and (if drawn) picture."""
     source = f'<p class="source">{html_text(derivation.source)}</p>' if derivation.source else ""
-    steps = zip(derivation.steps, verification.evidence, strict=True)
-    inner = "\n".join(
-        _html_step(step, found, derivation.title if drawn else None) for step, found in steps
+    title = derivation.title if drawn else None
+    return source + _html_list(derivation.steps, verification.evidence, title)
+
+
+def notebook(derivation, evidence=None):
+    """The steps of a derivation, or of its verification, as a notebook shows them."""
+    verdict = "" if evidence is None else badge(derivation.verdict)
+    steps = _html_list(derivation.steps, evidence or [()] * len(derivation.steps), None)
+    return in_notebook(f"<h3>{html.escape(derivation.title)} {verdict}</h3>", steps)
+
+
+def in_notebook(*parts):
+    """Parts of a page, each rule of whose style is about them only."""
+    rules = re.findall(r"([^{}]+){([^{}]*)}", _STYLE[: _STYLE.index("@media")])
+    scoped = "".join(
+        f"{','.join(f'.sparsecnn {one}' for one in which.strip().split(','))}{{{how}}}"
+        for which, how in rules
+        if which.strip() not in (":root", "body")
     )
-    return f'{source}<ol class="steps">{inner}</ol>'
+    return fragment(f"<style>{scoped}</style>", *parts)
+
+
+def _html_list(steps, evidence, title):
+    pairs = zip(steps, evidence, strict=True)
+    inner = "\n".join(_html_step(step, found, title) for step, found in pairs)
+    return f'<ol class="steps">{inner}</ol>'
 
 
 def _html_step(step, found, title):
@@ -378,7 +400,7 @@ def _html_step(step, found, title):
         parts.append(formula_mathml(step.formula))
     if step.prior is not None and title is not None:
         parts.append(pictures.figure_html(pictures.curves(step.prior), title))
-    return "".join([*parts, html_evidence(found), "</li>"])
+    return "".join([*parts, html_evidence(found) if found else "", "</li>"])
 
 
 def html_evidence(found):

@@ -11,6 +11,8 @@ import functools
 import numpy as np
 
 from ..engine import ConvGeometry, engine_for
+from ..mosaic import atoms_html
+from ..tables import fragment
 from ..validation import (
     InputError,
     as_float_array,
@@ -268,6 +270,9 @@ class ConvDictionary:
     @functools.cached_property
     def gram_deviation(self):
         return filter_bank.gram_deviation(self)
+
+    def _repr_html_(self):
+        return fragment(f"<p>{self!r}</p>", atoms_html(self.filters))
 
     def __repr__(self):
         k, s = self.geometry.kernel, self.stride

@@ -6,6 +6,8 @@ import functools
 
 import numpy as np
 
+from ..mosaic import atoms_html
+from ..tables import fragment
 from ..validation import (
     InputError,
     as_float_array,
@@ -199,6 +201,9 @@ class Dictionary:
         return bool(
             np.abs(self.gram - np.eye(self.n_atoms)).max() <= orthonormal_tolerance(self.atoms)
         )
+
+    def _repr_html_(self):
+        return fragment(f"<p>{self!r}</p>", atoms_html(self.atoms))
 
     def __repr__(self):
         return f"Dictionary({self.n_atoms} atoms, {self.atoms.shape[1]} features)"

@@ -15,6 +15,7 @@ import numpy as np
 
 from ..layers import Conv2D, Flatten, Linear
 from ..network import Network
+from ..tables import Table, fragment
 from ..validation import as_generator, as_integer
 from . import formulas, inequalities
 from .counting import closed_upper, count
@@ -73,8 +74,17 @@ class NetworkRegions:
 
     def summary(self):
         """Return the table, and below it why a number is missing."""
+        return self._table().text()
+
+    def _repr_html_(self):
+        return fragment(self._table())
+
+    def __repr__(self):
+        return f"NetworkRegions({len(self.rows) - 1} layers, input {self.input_shape})"
+
+    def _table(self):
         head = ("", "output", "formula", "generic", "lower", "upper", "these weights", "sampled")
-        table, missing = [head], {}
+        table, missing = [], {}
         for row in self.rows:
             generic = row.architecture
             numbers = (generic.formula, generic.exact, generic.lower, generic.upper)
@@ -85,12 +95,6 @@ class NetworkRegions:
             for text in said:
                 if "left out" in text:
                     missing.setdefault(text, row.name)  # a network of one layer says the same twice
-        widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-        lines = [
-            f"{row[0]:<{widths[0]}}"
-            + "".join(f"  {cell:>{w}}" for cell, w in zip(row[1:], widths[1:], strict=True))
-            for row in table
-        ]
         notes = [f"{name}: {text}" for text, name in missing.items()]
         last = self.rows[-1].sample
         notes.append(f"network: {last.summary()}; a sample is a lower bound")
@@ -98,7 +102,7 @@ class NetworkRegions:
             "each layer alone, on all of its input space; formula, generic, lower and upper are "
             "about the best weights, and upper holds for these too"
         )
-        return "\n".join([*lines, *notes])
+        return Table(head, table, notes=notes)
 
     def to_dict(self):
         """Return the rows as a plain dictionary."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import math
 
+from ..tables import Table, fragment
 from ..validation import InputError
 
 
@@ -69,14 +70,18 @@ class RegionCount:
 
     def summary(self):
         """Return the count as a few lines of text, one per known field."""
+        return "\n".join(f"{name:<8} {text}" for name, text in self._lines())
+
+    def _repr_html_(self):
+        return fragment(Table((), self._lines(), words=2))
+
+    def _lines(self):
         lines = [
-            f"{name:<8} {_readable(value)}"
+            (name, _readable(value))
             for name in ("exact", "formula", "lower", "upper", "sampled")
             if (value := getattr(self, name)) is not None
         ]
-        lines.append(f"method   {self.method}")
-        lines.extend(f"assumes  {text}" for text in self.assumptions)
-        return "\n".join(lines)
+        return [*lines, ("method", self.method), *(("assumes", text) for text in self.assumptions)]
 
     def to_dict(self):
         """Return the fields as a plain dictionary."""

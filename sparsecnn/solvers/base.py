@@ -17,6 +17,7 @@ import numpy as np
 
 from ..engine import single_threaded_blas
 from ..problem import Certificate, SparseCodingProblem, warn_of_offset
+from ..tables import Table, fragment
 from ..validation import (
     ConvergenceWarning,
     InputError,
@@ -85,6 +86,19 @@ class Solution:
         The gap, or, without an interior of the dual, the smaller of gap and residual.
         """
         return _measure(self.gap, self.residual, self.certificate == "relative duality gap")
+
+    def _repr_html_(self):
+        measure, density = self.measure, np.mean(self.codes != 0)
+        rows = [
+            ("samples", f"{len(self.codes)}"),
+            ("converged", f"{int(self.converged.sum())}"),
+            (f"{self.certificate}, worst", f"{np.max(measure):.2e}"),
+            (f"{self.certificate}, median", f"{np.median(measure):.2e}"),
+            ("iterations, most", f"{self.n_iter.max()}"),
+            ("energy, mean", f"{np.mean(self.objective):.6g}"),
+            ("coefficients that are not zero", f"{density:.1%}"),
+        ]
+        return fragment(Table((), rows, f"Solution by {self.solver!r}"))
 
     def __repr__(self):
         return (
