@@ -7,6 +7,7 @@ unbounded below (Farkas), so one linear program tells whether a model with negat
 from __future__ import annotations
 
 import dataclasses
+import fractions
 import functools
 
 import numpy as np
@@ -15,6 +16,8 @@ import numpy as np
 _LP_NUMBERS = 8_000_000
 #: largest matrix whose pseudo-inverse is taken to correct a dual point
 _TIGHT_NUMBERS = 1 << 20
+#: multiplications that an exact rank may take
+_EXACT_WORK = 200_000
 _KEPT = 4
 #: rates below this share of the largest are met by correcting a dual point, not by scaling it
 _LITTLE_ROOM = 1e-2
@@ -96,38 +99,103 @@ class NarrowAtoms:
             Signals stay zero where it is False.
         low, high : array, shape (1, *code_shape)
             Bounds of the dual.
+
+        Returns
+        -------
+        signals : array, shape of ``residual``
+        moves : callable
+            ``moves(outside)`` for what ``D^T`` of these signals is outside of the bounds, shape
+            (n_samples, n_codes): how far a signal is at most that is orthogonal to the fixed atoms
+            exactly, and one that respects the tight ones too; infinite where that is not known.
         """
         flat = residual.reshape(len(residual), -1)
         low, high = (b.reshape(-1)[self.tight] for b in (low, high))
         if mask is None:
-            return self._corrected(flat, self._factors, low, high).reshape(residual.shape)
-        patterns, which = np.unique(mask.reshape(len(flat), -1), axis=0, return_inverse=True)
-        result = np.empty_like(flat)
+            patterns, which = [None], np.zeros(len(flat), dtype=int)
+        else:
+            patterns, which = np.unique(mask.reshape(len(flat), -1), axis=0, return_inverse=True)
+        result, known = np.empty_like(flat), np.empty((3, len(flat)))
         for k, observed in enumerate(patterns):
             here = which.reshape(-1) == k
-            factors = _factors(self.atoms * observed, len(self.fixed))
-            result[here] = self._corrected(flat[here], factors, low, high)
-        return result.reshape(residual.shape)
+            factors = self._factors if observed is None else self._factors_of(observed)
+            result[here] = factors.corrected(flat[here], low, high)
+            known[:, here] = np.array(factors.known)[:, None]
+        return result.reshape(residual.shape), functools.partial(self._moves, known)
+
+    def _moves(self, known, outside):
+        of_fixed, of_tight, size = known  # least singular values, and the tight atoms' norm
+        norms = np.linalg.norm(self.atoms, axis=1)
+        places = np.concatenate([self.fixed, self.tight])
+        left = outside[:, places] / np.where(norms > 0, norms, 1.0)
+        fixed, tight = left[:, : len(self.fixed)], left[:, len(self.fixed) :]
+        first = _over(np.linalg.norm(fixed, axis=1), of_fixed)
+        further = np.multiply(size, first, out=np.zeros_like(first), where=size > 0)
+        return first, first + _over(np.linalg.norm(tight, axis=1) + further, of_tight)
 
     @functools.cached_property
     def _factors(self):
-        return _factors(self.atoms, len(self.fixed))
+        return self._factors_of(1.0)
 
-    @staticmethod
-    def _corrected(flat, factors, low, high):
-        basis, tight, inverse = factors
-        flat = flat - (flat @ basis) @ basis.T
-        along = flat @ tight.T
-        return flat - (along - np.clip(along, low, high)) @ inverse.T
+    def _factors_of(self, observed):
+        return _factors(self.atoms * observed, len(self.fixed))
+
+
+@dataclasses.dataclass(frozen=True)
+class _Factors:
+    """An orthonormal basis of the fixed atoms, the rest of the tight ones, its pseudo-inverse."""
+
+    basis: np.ndarray
+    tight: np.ndarray
+    inverse: np.ndarray
+    norms: np.ndarray  # of the tight atoms
+    known: tuple
+
+    def corrected(self, flat, low, high):
+        flat = flat - (flat @ self.basis) @ self.basis.T
+        along = flat @ self.tight.T
+        return flat - (along - np.clip(along, low / self.norms, high / self.norms)) @ self.inverse.T
+
+
+def _over(lengths, least):
+    """``lengths / least``, where 0 is 0 over anything."""
+    with np.errstate(divide="ignore"):
+        return np.divide(lengths, least, out=np.zeros(len(lengths)), where=lengths > 0)
 
 
 def _factors(atoms, n_fixed):
-    """A basis of the fixed atoms, the rest of the tight ones, and its pseudo-inverse."""
-    u, sizes, _ = np.linalg.svd(atoms[:n_fixed].T, full_matrices=False)
-    cutoff = 1e-12 * sizes.max(initial=0.0)
-    basis = u[:, sizes > cutoff]
-    tight = atoms[n_fixed:] - (atoms[n_fixed:] @ basis) @ basis.T
-    return basis, tight, np.linalg.pinv(tight, rcond=1e-9)
+    """``_Factors`` of atoms (as far as they are observed), each first divided by its norm."""
+    norms = np.linalg.norm(atoms, axis=1)
+    norms = np.where(norms > 0, norms, 1.0)
+    unit = atoms / norms[:, None]
+    u, sizes, _ = np.linalg.svd(unit[:n_fixed].T, full_matrices=False)
+    kept = sizes > 1e-12 * sizes.max(initial=0.0)
+    basis, rank = u[:, kept], int(kept.sum())
+    least = sizes[kept].min(initial=1.0)
+    if rank < min(n_fixed, atoms.shape[1]) and not _has_rank(atoms[:n_fixed], rank):
+        least = 0.0  # what was dropped may be a direction
+    tight = unit[n_fixed:] - (unit[n_fixed:] @ basis) @ basis.T
+    values = np.linalg.svd(tight, compute_uv=False)
+    known = least, values.min(initial=1.0), values.max(initial=0.0)
+    return _Factors(basis, tight, np.linalg.pinv(tight, rcond=1e-9), norms[n_fixed:], known)
+
+
+def _has_rank(rows, rank):
+    """Whether a matrix has at most this rank, by exact elimination; False if it is too large."""
+    rows = np.unique(rows, axis=0)
+    if rows.size * rank > _EXACT_WORK:
+        return False
+    left = [[fractions.Fraction(float(a)) for a in row] for row in rows if row.any()]
+    for _ in range(rank):
+        if not left:
+            return True
+        pivot = left.pop()
+        place = next(k for k, a in enumerate(pivot) if a)
+        left = [
+            [a - row[place] / pivot[place] * b for a, b in zip(row, pivot, strict=True)]
+            for row in left
+        ]
+        left = [row for row in left if any(row)]
+    return not left
 
 
 def interior_point(dictionary, prior, observed=None, attained=True, resolution=0.0):
@@ -254,7 +322,7 @@ def _search_spaces(dictionary, observed, narrow):
         every = everything if observed is None else everything[observed.ravel()]
         if has_fixed:
             flat = every.reshape(len(every), -1)
-            basis = _factors(narrow.atoms * flat.any(axis=0), len(narrow.fixed))[0]
+            basis = _factors(narrow.atoms * flat.any(axis=0), len(narrow.fixed)).basis
             every = (flat - (flat @ basis) @ basis.T).reshape(every.shape)
         yield every
 

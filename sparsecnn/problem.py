@@ -319,30 +319,42 @@ class SparseCodingProblem:
         start = self.dual_interior
         if start.status in ("empty", "unknown"):
             return np.full(len(self.x), np.nan)
-        best = self._best_on_segment(start, residual, pull, pull)
+        best = self._best_on_segment(start, residual, pull)
         if start.narrow is not None:
-            low, high = (np.broadcast_to(b, (1, *pull.shape[1:]))
-                         for b in self.prior.dual_domain(pull[:1]))  # fmt: skip
-            signal = start.narrow.corrected(residual, self.mask, low, high)
-            along = self.dictionary.analyze(signal)
-            outside = np.maximum(along - high, low - along).clip(0.0)
-            size = np.sqrt(_squares(signal)).reshape((-1,) + (1,) * (pull.ndim - 1))
-            drowned = outside <= _DUAL_ROUNDING * size * self.dictionary.atom_norms
-            value = self._best_on_segment(start, signal, along, np.where(drowned, 0.0, along))
-            cost = _inner(np.where(drowned, outside, 0.0), 2 * np.abs(codes))
-            best = np.maximum(best, value - cost)
+            best = np.maximum(best, self._corrected_value(start, residual, pull))
         return best
 
-    def _best_on_segment(self, start, residual, pull, felt):
-        """Best dual value from ``start`` to a signal with projections ``pull``.
+    def _corrected_value(self, start, residual, pull):
+        """The same for the residual corrected for atoms whose rates leave hardly any room.
 
-        Only the projections ``felt`` limit how far it may be gone.
+        Rounding keeps it from being orthogonal to them. A signal that is, exactly, is so near that
+        this costs it little; the other atoms get that much room.
         """
+        narrow, codes = start.narrow, int(np.prod(pull.shape[1:]))
+        low, high = (np.broadcast_to(b, (1, *pull.shape[1:]))
+                     for b in self.prior.dual_domain(pull[:1]))  # fmt: skip
+        signal, moves = narrow.corrected(residual, self.mask, low, high)
+        along, trailing = self.dictionary.analyze(signal), (-1,) + (1,) * (pull.ndim - 1)
+        outside = np.maximum(along - high, low - along).clip(0.0)
+        size, norms = np.sqrt(_squares(signal)), self.dictionary.atom_norms
+        rounded = outside <= _DUAL_ROUNDING * size.reshape(trailing) * norms
+        best, held = np.full(len(pull), -np.inf), np.zeros(codes, dtype=bool)
+        places = (narrow.fixed, narrow.tight)
+        for which, move in zip(places, moves(outside.reshape(-1, codes)), strict=True):
+            held[which] = True
+            near = np.where(np.isfinite(move), move, 0.0)
+            felt = along + np.sign(along) * norms * near.reshape(trailing)
+            felt = np.where(rounded & held.reshape(pull.shape[1:]), 0.0, felt)
+            cost = move * (np.sqrt(_squares(self.x)) + size + move)
+            best = np.maximum(best, self._best_on_segment(start, signal, felt) - cost)
+        return best
+
+    def _best_on_segment(self, start, residual, pull):
+        """Best dual value from ``start`` to a signal with projections ``pull``."""
         x = self.x
         signal, codes = start.of_size(np.sqrt(_squares(x)))
         direction, along = residual - signal, pull - codes
-        outside = np.where(felt == pull, along, 0.0)
-        limit = self.prior.feasible_fraction(np.zeros_like(pull) + codes, outside)
+        limit = self.prior.feasible_fraction(np.zeros_like(pull) + codes, along)
         slope, curvature = _inner(x - signal, direction), _squares(direction)
         best = np.clip(
             np.divide(slope, curvature, out=np.ones_like(slope), where=curvature > 0), 0.0, limit

@@ -585,3 +585,47 @@ def test_a_function_that_was_only_sampled_claims_no_gap():
     assert found.convex and found.evidence == "sampled" and not found.prior.is_convex
     problem = sc.SparseCodingProblem([[2000.0, 1000.0]], sc.Dictionary(np.eye(2)), found.prior)
     assert np.isnan(problem.dual_gap(np.zeros((1, 2)))).all()
+
+
+# -- atoms without a penalty ------------------------------------------------------------------
+@pytest.mark.parametrize("lam, groups, atoms, x, least", [
+    (0.0, [0], [[1, 0, 0]], [1, 2, 3], 6.5),
+    (0.0, [0, 0], [[1, 0.5], [1, 0]], [1, 2], 0.0),
+    (1e-200, [0, 0], [[1, 0.5], [1, 0]], [1, 2], 0.0),
+    ([0.0, 1.0], [0, 1, 1], [[1, 0.5, 0.3], [1, 0, 0.2], [0.1, 0.2, 1]], [1, 2, 3], None),
+])  # fmt: skip
+def test_a_group_without_a_penalty_leaves_the_dual_no_room(lam, groups, atoms, x, least):
+    dictionary, prior = sc.Dictionary(np.array(atoms, float)), sc.GroupLaplace(lam, groups)
+    problem = sc.SparseCodingProblem([np.array(x, float)], dictionary, prior)
+    solution = sc.FISTA(1e-10, 100_000).solve(problem)
+    assert solution.converged.all()
+    if least is not None:
+        assert abs(solution.objective[0] - least) <= 1e-9 * np.square(x).sum()
+    for codes in (np.zeros((1, len(groups))), np.ones((1, len(groups)))):
+        true = problem.objective(codes) - solution.objective
+        assert (problem.dual_gap(codes) >= true * (1 - ROUNDING)).all()
+
+
+@pytest.mark.parametrize("e", [0.0, 1e-16, 1e-15, 1e-13, 3e-12, 1e-11, 1e-10, 1e-6, 1e-3])
+@pytest.mark.parametrize("prior", [
+    sc.Laplace(0.0), sc.Laplace(1e-30), sc.Laplace([0.0, 0.0]), sc.Gaussian(0.0),
+    sc.Huber(0.0, 1.0), sc.GroupLaplace(0.0, [0, 1]), sc.SymbolicPrior("0*z"),
+], ids=name_of)  # fmt: skip
+def test_nearly_equal_atoms_without_a_penalty_claim_no_gap_that_is_not_there(prior, e):
+    """Codes of size 1 / e reach the second direction, however small e; equal atoms do not."""
+    x = np.array([0.3, 1.0, 0.7])
+    problem = sc.SparseCodingProblem([x], sc.Dictionary([[1, 0, 0.1], [1, e, 0.1]]), prior)
+    first = np.array([1, 0, 0.1]) / np.sqrt(1.01)
+    least = 0.5 * (x @ x - (x @ first) ** 2 - (x[1] ** 2 if e else 0.0))
+    stated, energy = problem.dual_gap(np.zeros((1, 2)))[0], 0.5 * x @ x
+    assert energy - stated <= least + ROUNDING
+    solution = sc.FISTA(max_iter=300).quietly.solve(problem)
+    assert solution.objective[0] - solution.dual_gap[0] <= least + ROUNDING
+    assert solution.converged[0] == (e == 0)
+
+
+def test_a_penalised_atom_beside_nearly_equal_free_ones_is_not_believed_too_early():
+    dictionary = sc.Dictionary([[1, 1e-13], [1, 0], [0, 1]])
+    problem = sc.SparseCodingProblem([[0.0, 1.0]], dictionary, sc.Laplace([0, 0, 0.5]))
+    assert problem.dual_gap(np.zeros((1, 3)))[0] >= 0.5 - ROUNDING  # the least energy is 0
+    assert not sc.FISTA(max_iter=300).quietly.solve(problem).converged.any()

@@ -177,9 +177,10 @@ class GroupLaplace(Prior):
         room = radius**2 - constant
         disc = xp.sqrt(xp.maximum(linear**2 + quadratic * room, 0.0))
         # largest t with |start + t direction| <= lam, in the form that does not cancel
-        bottom = linear + disc
-        fraction = xp.where(bottom > 0, room / xp.where(bottom > 0, bottom, 1.0), xp.inf)
-        fraction = xp.where(quadratic > 0, fraction, xp.inf)
+        bottom, moves = linear + disc, quadratic > 0
+        there = room / xp.where(bottom > 0, bottom, 1.0)
+        back = (disc - linear) / xp.where(moves, quadratic, 1.0)  # from the ball's surface, or in 0
+        fraction = xp.where(moves, xp.where(bottom > 0, there, back), xp.inf)
         fraction = xp.min(xp.clip(fraction, 0.0, 1.0), axis=tuple(range(1, fraction.ndim)))
         return fraction[0] if original.ndim == 1 else fraction
 
