@@ -80,10 +80,18 @@ def conjugate(penalty, values, v):
 def _supremum(curve, v):
     """The supremum over one curve; ``-inf`` where an end of the curve, a joint, has it."""
     low, high, unreached = _bracket(curve, v)
-    inside = ~(unreached | (curve.slope(low) > v) | (curve.slope(high) < v))
+    found = np.where(unreached, np.inf, -np.inf)
+    beyond = np.zeros(v.shape, dtype=bool)
+    for at, end, sign in ((low, curve.low, -1), (high, curve.high, 1)):
+        here = ~unreached & ~(sign * (curve.slope(at) - v) >= 0)
+        beyond |= here
+        # between an end without a slope and a point beside it phi lies above the tangent there
+        rest = v * at - curve.value(at) + (v - curve.slope(at)) * (end - at)
+        here &= at != end
+        found[here] = np.where(np.isnan(rest), np.inf, rest + _ROUNDING * np.abs(v * at))[here]
+    inside = ~(unreached | beyond)
     a, b = _slope_inverse(curve, v[inside], low[inside], high[inside])
     z = 0.5 * (a + b)
-    found = np.where(unreached, np.inf, -np.inf)
     # by convexity phi lies above its tangent at z, and the maximiser between a and b
     left_open = np.abs(v[inside] - curve.slope(z)) * (b - a)
     line, level = v[inside] * z, curve.value(z)
