@@ -629,3 +629,15 @@ def test_a_penalised_atom_beside_nearly_equal_free_ones_is_not_believed_too_earl
     problem = sc.SparseCodingProblem([[0.0, 1.0]], dictionary, sc.Laplace([0, 0, 0.5]))
     assert problem.dual_gap(np.zeros((1, 3)))[0] >= 0.5 - ROUNDING  # the least energy is 0
     assert not sc.FISTA(max_iter=300).quietly.solve(problem).converged.any()
+
+
+@pytest.mark.parametrize("atom", [1e5, 1e10, 1e20, 1e30])
+def test_a_gap_holds_beside_a_pole_that_has_no_slope(atom):
+    prior = sc.SymbolicPrior("1/z + log(z)", support=(0, 1))
+    problem = sc.SparseCodingProblem([[-1.0]], sc.Dictionary([[atom]]), prior)
+    grid = np.geomspace(1e-40, 1, 2000)
+    line = sc.SparseCodingProblem(np.full((2000, 1), -1.0), problem.dictionary, prior)
+    least = line.objective(grid[:, None]).min()
+    for code in (0.5, 1e-3, 1.37e-13, 3e-20):
+        true = problem.objective([[code]])[0] - least
+        assert problem.dual_gap([[code]])[0] >= true * (1 - 1e-12)

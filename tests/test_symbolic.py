@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 
+import mpmath
 import numpy as np
 import pytest
 import sympy as sp
@@ -575,3 +576,72 @@ def test_what_is_no_text_and_no_support_is_refused_by_name(formula, support):
         sc.SymbolicPrior(formula, support=support, lam=1.0)
     allowed = sc.SymbolicPrior("lam*abs(z)", support=np.array([0, 1]), lam=1.0)
     assert allowed.prox(np.array([3.0])) == [1.0]
+
+
+# -- signals much smaller than the penalty's length -------------------------------------------
+#: penalties of which no term is as small as the whole, near zero; in mpmath
+CANCELLING = {
+    "sqrt(1+z**2) - 1": lambda z: mpmath.sqrt(1 + z * z) - 1,
+    "cosh(z) - 1": lambda z: mpmath.cosh(z) - 1,
+    "log(cosh(z))": lambda z: mpmath.log(mpmath.cosh(z)),
+    "z*atan(z) - log(1+z**2)/2": lambda z: z * mpmath.atan(z) - mpmath.log(1 + z * z) / 2,
+    "abs(z) - log(1+abs(z))": lambda z: abs(z) - mpmath.log(1 + abs(z)),
+    "exp(z) - z - 1": lambda z: mpmath.exp(z) - z - 1,
+    "(1+abs(z))*log(1+abs(z)) - abs(z)": lambda z: (1 + abs(z)) * mpmath.log(1 + abs(z)) - abs(z),
+    "1e6*(sqrt(1+(z/1e3)**2) - 1)": lambda z: 10**6 * (mpmath.sqrt(1 + (z / 1000) ** 2) - 1),
+    "log(cosh(1e3*z)) + z**2/1e6": lambda z: mpmath.log(mpmath.cosh(1000 * z)) + z * z / 10**6,
+}
+
+
+@pytest.mark.parametrize("formula", CANCELLING)
+def test_a_penalty_keeps_its_digits_where_its_terms_cancel(formula):
+    prior, phi = sc.SymbolicPrior(formula), CANCELLING[formula]
+    with mpmath.workdps(400):
+        for size in (1e-120, 1e-60, 1e-20, 1e-12, 1e-9, 1e-6, 1e-4, 1e-3, 0.03, 0.3, 1.0):
+            for z in (size, -size):
+                wanted = phi(mpmath.mpf(z))
+                if abs(wanted) < 1e250:
+                    assert abs(prior.value([z])[0] - wanted) <= 1e-12 * abs(wanted)
+
+
+@pytest.mark.parametrize("formula", CANCELLING)
+@pytest.mark.parametrize("x", [1e-60, 1e-12, 1e-9, 1e-4])
+def test_small_signals_have_the_code_and_the_gap_of_the_parabola_they_see(formula, x):
+    """With curvature c at zero the code is x / (1 + c), to first order in x."""
+    prior, phi = sc.SymbolicPrior(formula), CANCELLING[formula]
+    with mpmath.workdps(400):
+        z = mpmath.findroot(lambda z: z - x + mpmath.diff(phi, z), (0, x), solver="anderson")
+        least = float(((x - z) ** 2 / 2 + phi(z)) / mpmath.mpf(x) ** 2)
+        whole = float(phi(mpmath.mpf(x)) / mpmath.mpf(x) ** 2)
+    problem = sc.SparseCodingProblem([[x]], sc.Dictionary([[1.0]]), prior)
+    solution = sc.solve(problem, tol=1e-9)
+    for code in (prior.prox([[x]])[0, 0], solution.codes[0, 0]):
+        assert abs(code - float(z)) <= 1e-9 * float(z)
+    assert solution.converged.all()
+    assert abs(solution.objective[0] / x**2 - least) <= 1e-12
+    for code, energy in ((0.0, 0.5), (x, whole)):
+        stated = problem.dual_gap([[code]])[0] / x**2
+        assert stated >= (energy - least) * (1 - 1e-9)
+
+
+# -- pieces that depend on the parameters -----------------------------------------------------
+@pytest.mark.parametrize("formula, settings", [
+    ("max(a*abs(z), b*abs(z))", [{"a": 1.0, "b": 2.0}, {"a": 2.0, "b": 1.0}]),
+    ("abs((a - 1)*z)", [{"a": 2.0}, {"a": 0.5}]),
+    ("max(0, (a - b)*z)", [{"a": 1.0, "b": 2.0}, {"a": 2.0, "b": 1.0}]),
+    ("Piecewise((a*abs(z), a > 1), (z**2, True))", [{"a": 2.0}, {"a": 0.5}]),
+])  # fmt: skip
+def test_the_pieces_are_those_of_these_parameters_whatever_was_made_before(formula, settings):
+    from sympy import Abs, Max, Piecewise, lambdify, sympify
+
+    z = np.array([-2.0, -0.5, 0.5, 2.0])
+    text = formula.replace("max", "Max").replace("abs", "Abs")
+    expression = sympify(text, locals={"Abs": Abs, "Max": Max, "Piecewise": Piecewise})
+    for setting in [*settings, *reversed(settings)]:
+        prior = sc.SymbolicPrior(formula, **setting)
+        wanted = [float(lambdify("z", expression.subs(setting))(v)) for v in z]
+        np.testing.assert_allclose(prior.value(z[:, None]), wanted, rtol=1e-14)
+    together = {k: np.array([s[k] for s in settings]) for k in settings[0]}
+    both = sc.SymbolicPrior(formula, **together).value(np.repeat(z[:, None], 2, axis=1))
+    alone = sum(sc.SymbolicPrior(formula, **s).value(z[:, None]) for s in settings)
+    np.testing.assert_allclose(both, alone, rtol=1e-14)

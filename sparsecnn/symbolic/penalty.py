@@ -1,7 +1,7 @@
 """A scalar penalty as pieces: where it bends, what it is in between, and how to evaluate it.
 
-The pieces depend on the order of the breakpoints, hence on the parameters: ``Penalty.pieces`` takes
-their values and keeps one list for each order. Knows no prior.
+The pieces depend on the parameters: which breakpoints there are, in which order, and which side of
+a ``max`` is the larger one. ``Penalty.pieces`` takes their values. Knows no prior.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from .bounded import limit, without_square_root
 from .envelope import Curve, Envelope
 from .evaluation import SYMBOLS, Z, number, numeric, tidy
 from .grid import parts_of, points_of
+from .near_zero import steadied
 from .parser import names_in, parse, symbol
 
 _KINKED = (sp.Abs, sp.sign, sp.Max, sp.Min, sp.Piecewise)
@@ -114,7 +115,7 @@ class Penalty:
         return tuple(sorted(_breakpoints(self.expression), key=sp.default_sort_key))
 
     def pieces(self, values):
-        """The pieces, in order, at parameters whose breakpoints are ordered as at ``values``.
+        """The pieces, in order, that the penalty has at these parameters.
 
         Parameters
         ----------
@@ -124,7 +125,7 @@ class Penalty:
         -------
         tuple of Piece
         """
-        return self._pieces_of_order(*self._order(values))
+        return self._pieces_at(_key(values))
 
     def joints(self, values):
         """The finite ends of the pieces with the penalty's lower limit there, symbolic.
@@ -156,18 +157,14 @@ class Penalty:
             if low < where < high and _vanishes(kink, {**values, "z": where}):
                 inside.append((where, point))
         inside.sort(key=lambda pair: pair[0])
-        ends = [(low, self.low), *_told_apart(inside), (high, self.high)]
-        numbers, symbols = zip(*ends, strict=True)
-        return symbols, _Sample(
-            values, tuple(_between(a, b) for a, b in itertools.pairwise(numbers))
-        )
+        return [(low, self.low), *_told_apart(inside), (high, self.high)]
 
-    @functools.lru_cache(maxsize=64)  # noqa: B019 - a penalty lives as long as its formula
-    def _pieces_of_order(self, ends, sample):
-        pieces = []
-        for low, high, middle in zip(ends[:-1], ends[1:], sample.middles, strict=True):
-            value = _resolved(self.expression, {**sample.values, "z": middle})
-            pieces.append(Piece(low, high, value))
+    @functools.lru_cache(maxsize=4096)  # noqa: B019 - a penalty lives as long as its formula
+    def _pieces_at(self, key):
+        values, pieces = dict(key), []
+        for (low, left), (high, right) in itertools.pairwise(self._order(values)):
+            point = {**values, "z": _between(low, high)}
+            pieces.append(_piece(left, right, _resolved(self.expression, point)))
         return tuple(pieces)
 
     # -- numbers -----------------------------------------------------------------------------
@@ -208,16 +205,17 @@ class Penalty:
         with SYMBOLS:
             self._refuse_division_by_zero(values)
             for piece in self.pieces(values):
-                functions = [
-                    _bound(numeric(e, symbols), arguments)
-                    for e in (piece.value, piece.slope, piece.curvature)
-                ]
                 limits, slopes = (
                     tuple(_at_end(piece, e, order, values) for e in (piece.low, piece.high))
                     for order in (0, 1)
                 )
                 low, high = number(piece.low, values), number(piece.high, values)
-                curve = Curve(low, high, *functions, slopes, not piece.curvature.has(Z))
+                value, slope = (
+                    steadied(e, symbols, arguments, low, high) for e in (piece.value, piece.slope)
+                )
+                curvature = _bound(numeric(piece.curvature, symbols), arguments)
+                affine = not piece.curvature.has(Z)
+                curve = Curve(low, high, value, slope, curvature, slopes, affine)
                 looks = (_bound(f, arguments) for f in parts_of(piece.value, Z, self.parameters))
                 points = points_of(curve, *looks)
                 curves.append(dataclasses.replace(curve, points=points, end_values=limits))
@@ -257,21 +255,10 @@ def _key(values):
     return tuple((name, float(value)) for name, value in values.items())
 
 
-class _Sample:
-    """Parameter values and one point inside every piece; equal to every other sample.
-
-    The pieces depend on the order of the breakpoints only, so a cache keyed by the order may keep
-    the sample it met first.
-    """
-
-    def __init__(self, values, middles):
-        self.values, self.middles = values, middles
-
-    def __eq__(self, other):
-        return isinstance(other, _Sample)
-
-    def __hash__(self):
-        return 0
+@functools.lru_cache(maxsize=1024)
+def _piece(low, high, value):
+    """One and the same for all parameters, so that its derivatives are found once."""
+    return Piece(low, high, value)
 
 
 def _real(value):
