@@ -384,6 +384,7 @@ LEVELLING = {
 }
 
 
+@pytest.mark.share(2)
 @pytest.mark.parametrize("formula", LEVELLING)
 def test_a_conjugate_is_not_too_small_where_its_maximiser_is_far_out(formula):
     """There ``v z`` and ``phi(z)`` are large and cancel; at the very end it may be infinite."""
@@ -606,6 +607,7 @@ def test_a_group_without_a_penalty_leaves_the_dual_no_room(lam, groups, atoms, x
         assert (problem.dual_gap(codes) >= true * (1 - ROUNDING)).all()
 
 
+@pytest.mark.share(5)
 @pytest.mark.parametrize("e", [0.0, 1e-16, 1e-15, 1e-13, 3e-12, 1e-11, 1e-10, 1e-6, 1e-3])
 @pytest.mark.parametrize("prior", [
     sc.Laplace(0.0), sc.Laplace(1e-30), sc.Laplace([0.0, 0.0]), sc.Gaussian(0.0),

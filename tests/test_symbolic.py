@@ -604,6 +604,7 @@ def test_a_penalty_keeps_its_digits_where_its_terms_cancel(formula):
                     assert abs(prior.value([z])[0] - wanted) <= 1e-12 * abs(wanted)
 
 
+@pytest.mark.share(4)
 @pytest.mark.parametrize("formula", CANCELLING)
 @pytest.mark.parametrize("x", [1e-60, 1e-12, 1e-9, 1e-4])
 def test_small_signals_have_the_code_and_the_gap_of_the_parabola_they_see(formula, x):

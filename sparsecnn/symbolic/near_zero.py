@@ -14,13 +14,12 @@ import sympy as sp
 
 from .evaluation import SYMBOLS, Z, numeric
 
-#: where a formula is tried, its relative error there that is let pass, and digits to compare with
-_TRIED, _PASSED, _DIGITS = (1e-3, 1e-7, 1e-15, 1e-40), 1e-13, 100
-#: terms of the polynomial, the radii it may have, and its relative error
-_TERMS, _RADII, _AGREED = 16, tuple(2.0**k for k in range(60, -64, -2)), 1e-15
-
-#: a coefficient this much smaller than the others is the rounding of its computation
-_ROUNDING = 1e-50
+#: where a formula is tried, and its relative error there that is let pass
+_TRIED, _PASSED = (1e-3, 1e-7, 1e-15, 1e-40), 1e-13
+#: terms of the polynomial, and its relative error
+_TERMS, _AGREED = 16, 1e-15
+#: digits, and the circle and its points from which the terms are found: far inside any kink
+_DIGITS, _CIRCLE, _POINTS = 420, 20, 32
 
 
 def steadied(expression, symbols, arguments, low, high):
@@ -51,9 +50,9 @@ def steadied(expression, symbols, arguments, low, high):
             exact = _bound(_precise(expression, symbols), arguments)
             if _agree(function(points), exact, points, _PASSED):
                 return function
-            series = mpmath.taylor(exact, 0, _TERMS)[::-1]
-            for radius in _RADII:
-                terms = _terms(series, radius)
+            series = _taylor(exact)
+            for radius in _radii(series):
+                terms = [float(c) for c in series[::-1]]
                 points = np.array([s * share * min(radius, e) for s, e in sides
                                    for share in (0.99, 0.6, 0.01)])  # fmt: skip
                 if _agree(np.polyval(terms, points), exact, points, _AGREED):
@@ -63,11 +62,25 @@ def steadied(expression, symbols, arguments, low, high):
     return function
 
 
-def _terms(series, radius):
-    """The coefficients as floats, the highest first; those that are only rounding are 0."""
-    sizes = [abs(c) * mpmath.mpf(radius) ** k for k, c in enumerate(series[::-1])][::-1]
-    return [float(c) if s > max(sizes) * _ROUNDING else 0.0
-            for c, s in zip(series, sizes, strict=True)]  # fmt: skip
+def _taylor(exact):
+    """Coefficients of the powers of ``z``, the lowest first; what is only rounding is 0."""
+    size, turns = mpmath.mpf(10) ** -_CIRCLE, range(_POINTS)
+    around = [mpmath.expjpi(mpmath.mpf(2 * k) / _POINTS) for k in turns]
+    values, found = [exact(size * w) for w in around], []
+    for n in range(_TERMS + 1):
+        mean = sum(values[k] * around[-k * n % _POINTS] for k in turns) / _POINTS
+        seen = abs(mean) > mpmath.mpf(10) ** (40 - _DIGITS)
+        found.append(mpmath.re(mean) / size**n if seen else mpmath.mpf(0))
+    return found
+
+
+def _radii(series):
+    """Radii, the largest first, about where the last term is a rounding error of the first."""
+    used = [k for k, c in enumerate(series) if c] or [0]
+    first, last = used[0], used[-1]
+    ratio = abs(series[first] / series[last]) if last > first else 1
+    radius = (ratio * 1e-16) ** (mpmath.mpf(1) / max(last - first, 1))
+    return [float(radius) * 2.0**k for k in range(1, -8, -1)]
 
 
 def _near_zero(function, series, radius, z):
