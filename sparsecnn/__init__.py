@@ -50,6 +50,7 @@ _HOME = {
         "estimators",
     ),
     **dict.fromkeys(("load", "save"), "persistence"),
+    "show_versions": "versions",
     **dict.fromkeys(
         ("ConvergenceWarning", "InputError", "InputTypeError", "ModelFileError"), "validation"
     ),

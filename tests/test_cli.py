@@ -53,7 +53,10 @@ def test_the_help_of_compare_names_every_option_and_its_default(capsys):
 
 
 def test_version_is_the_version_of_the_package(capsys):
-    assert run(capsys, "--version") == (0, f"sparsecnn {sparsecnn.__version__}\n", "")
+    code, out, err = run(capsys, "--version")
+    first, second = out.splitlines()
+    assert (code, first, err) == (0, f"sparsecnn {sparsecnn.__version__}", "")
+    assert second.startswith(f"engines: numpy {np.__version__} (")
 
 
 def test_no_command_is_a_usage_error_that_shows_the_help(capsys):
@@ -119,6 +122,13 @@ def test_compare_prints_its_table_on_stdout_and_its_stages_on_stderr(finished):
     assert lines[-1].startswith("report: page.html")
     for solver in ("forward", "calibrated", "3 steps", "10 steps", "exact"):
         assert sum(line.startswith(f"  {solver} ") for line in lines) == 3  # two levels, a readout
+
+
+def test_quiet_names_no_stages(capsys, tmp_path):
+    small = ["--atoms", "2,2", *SMALL, "--limit", "20", "--out", str(tmp_path / "page.html")]
+    code, out, err = run(capsys, "compare", *small, "-q")
+    assert code in (0, 3) and "level 1" in out
+    assert not any("learning" in line or "readout" in line for line in err.splitlines())
 
 
 def test_the_columns_of_the_table_are_the_promised_ones(finished):

@@ -105,3 +105,23 @@ def test_the_citation_names_the_five_papers():
 def test_the_command_is_installed():
     commands = importlib.metadata.entry_points(group="console_scripts", name="sparsecnn")
     assert {command.value for command in commands} == {"sparsecnn.cli:main"}
+
+
+def test_what_runs_is_named_with_its_versions():
+    import numpy
+
+    found = sc.show_versions()
+    assert found["numpy"] == numpy.__version__ and found["sparsecnn"] == sc.__version__
+    assert found["python"] == ".".join(map(str, sys.version_info[:3])) or "+" in found["python"]
+    assert "thread" in found["linear algebra"] and int(found["processor cores"]) >= 1
+    assert f"numpy             {numpy.__version__}" in repr(found)
+    assert "<table" in found._repr_html_()
+
+
+def test_naming_the_versions_imports_no_extra():
+    code = (
+        "import sparsecnn as sc, sys; sc.show_versions(); "
+        "print([m for m in ('torch', 'numba', 'onnx', 'dask', 'sympy') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.stdout == "[]\n", done.stderr

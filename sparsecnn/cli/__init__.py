@@ -5,6 +5,7 @@ Commands import what they need when they run, so that ``--help`` costs nothing.
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import os
 import sys
@@ -68,15 +69,26 @@ def _warnings_as_lines(command):
                 print(f"sparsecnn {command}: warning: {text}", file=sys.stderr)
 
 
-def _parser():
-    from .. import __version__
+class _Version(argparse.Action):
+    """Prints the version and the engines, which are asked only then."""
 
+    def __call__(self, parser, *_):
+        from .. import __version__
+        from ..versions import engines
+
+        print(f"sparsecnn {__version__}\n{engines()}")
+        parser.exit()
+
+
+def _parser():
     parser = Parser(
         prog="sparsecnn",
         description="Sparse-coding models and the neural networks they imply.",
         epilog="sparsecnn COMMAND --help says more about a command.",
     )
-    parser.add_argument("--version", action="version", version=f"sparsecnn {__version__}")
+    parser.add_argument(
+        "--version", action=_Version, nargs=0, help="show the version, and what computes, and exit"
+    )
     parser.set_defaults(run=None)
     commands = parser.commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     add_compare(commands)

@@ -83,6 +83,9 @@ def add_compare(commands):
         ("--noise", {"type": noise_levels, "metavar": "X,X"}, "noise levels (default 0.1,0.2)"),
     ):
         parser.add_argument(flag, help=text, **settings)
+    parser.add_argument(
+        "-q", "--quiet", action="store_true", help="do not name the stages on stderr"
+    )
     add_common(parser, out="compare.html")
     parser.set_defaults(run=_run_compare)
 
@@ -93,7 +96,7 @@ def _run_compare(arguments):
     started = time.perf_counter()
     check_out(arguments.out)
     _apply_limit(arguments)
-    with Progress("compare", "reading images", quiet=arguments.json) as progress:
+    with Progress("compare", "reading images", quiet=arguments.json or arguments.quiet) as progress:
         data = _data(arguments)
         plan = _plan(data, arguments)
         hierarchy = _learned_hierarchy(data, plan, arguments, progress)
