@@ -9,9 +9,10 @@ import html
 STYLE = """<style>
 .sparsecnn{overflow-x:auto}.sparsecnn table{border-collapse:collapse;margin:.3rem 0 .6rem}
 .sparsecnn td,.sparsecnn th{padding:.15rem .7rem;text-align:right;white-space:nowrap}
-.sparsecnn td:first-child,.sparsecnn th:first-child{text-align:left}
+.sparsecnn td.word,.sparsecnn th.word{text-align:left}
 .sparsecnn thead th{border-bottom:1px solid currentColor}
 .sparsecnn caption,.sparsecnn p{text-align:left;margin:.2rem 0;caption-side:top}
+.sparsecnn caption{white-space:nowrap}
 </style>"""
 
 
@@ -61,20 +62,24 @@ class Table:
         """The same as an HTML table."""
         lines = [f"<caption>{_escaped(self.title)}</caption>"] if self.title else []
         if self.head:
-            lines.append(f"<thead>{_row('th', self.head)}</thead>")
-        lines.append(f"<tbody>{''.join(_row('td', row) for row in self.rows)}</tbody>")
+            lines.append(f"<thead>{self._row('th', self.head)}</thead>")
+        lines.append(f"<tbody>{''.join(self._row('td', row) for row in self.rows)}</tbody>")
         notes = "".join(f"<p>{_escaped(note)}</p>" for note in self.notes)
         return f"<table>{''.join(lines)}</table>{notes}"
+
+    def _row(self, kind, cells):
+        kinds = [f'{kind} class="word"'] * self.words + [kind] * (len(cells) - self.words)
+        inner = "".join(
+            f"<{opened}>{_escaped(cell)}</{kind}>"
+            for opened, cell in zip(kinds, cells, strict=True)
+        )
+        return f"<tr>{inner}</tr>"
 
 
 def fragment(*parts):
     """Pieces of HTML, tables among them, as a notebook shows them."""
     inner = "".join(part.html() if isinstance(part, Table) else part for part in parts)
     return f'{STYLE}<div class="sparsecnn">{inner}</div>'
-
-
-def _row(kind, cells):
-    return f"<tr>{''.join(f'<{kind}>{_escaped(cell)}</{kind}>' for cell in cells)}</tr>"
 
 
 def _escaped(text):

@@ -122,5 +122,5 @@ def test_text_and_html_of_a_table_hold_the_same_cells():
     )
     assert table.text() == "title\nsolver    gap\none <b>  0.25\nexact       0\nnote & more"
     shown = fragment(table)
-    assert "<td>one &lt;b&gt;</td><td>0.25</td>" in shown
+    assert '<td class="word">one &lt;b&gt;</td><td>0.25</td>' in shown
     assert "<caption>title</caption>" in shown and "<p>note &amp; more</p>" in shown
