@@ -353,6 +353,8 @@ def test_a_penalty_that_bends_far_out_is_not_taken_for_a_multiple_of_z():
     ("lam*abs(z)*cosh(mu*z)", "real", {"mu": 0.0}),
     ("mu*abs(z)**1.5 + lam*abs(z)", "real", {"mu": 0.0}),
     ("lam*abs(z) + (a - b)*z**2", "real", {"a": 0.7, "b": 0.7}),
+    ("lam*abs(z) + mu*(exp(abs(z)) - 1)", "real", {"mu": 0.0}),
+    ("lam*abs(z) + mu*(exp(z**2) - 1)", "real", {"mu": np.zeros(2)}),
     ("lam*abs(z) + a*z**2", "real", {"a": 1e-300}),
 ])  # fmt: skip
 def test_a_weight_of_zero_opens_no_dual(formula, support, parameters):

@@ -204,7 +204,10 @@ class Penalty:
         arguments, curves = [values[name] for name in self.names], []
         with SYMBOLS:
             self._refuse_division_by_zero(values)
+            # a term of weight 0 is none, even where it is infinite
+            none = {s: sp.S.Zero for s in self.parameters if values[s.name] == 0}
             for piece in self.pieces(values):
+                piece = _piece(piece.low, piece.high, piece.value.xreplace(none))
                 limits, slopes = (
                     tuple(_at_end(piece, e, order, values) for e in (piece.low, piece.high))
                     for order in (0, 1)
@@ -219,9 +222,8 @@ class Penalty:
                 looks = (_bound(f, arguments) for f in parts_of(piece.value, Z, self.parameters))
                 points = points_of(curve, *looks)
                 curves.append(dataclasses.replace(curve, points=points, end_values=limits))
-            _refuse_hidden_bend(
-                self.expression, curves, numeric(self.expression, symbols), arguments
-            )
+            whole = self.expression.xreplace(none)
+            _refuse_hidden_bend(whole, curves, numeric(whole, symbols), arguments)
             joints = [
                 (number(end, values), _real(number(value, values)))
                 for end, value in self.joints(values)
