@@ -188,7 +188,12 @@ def latex(expression):
 def _bayes(prior, penalty, values, noise):
     shown, s = penalty.expression, sp.Symbol("sigma")
     rates = [r for r in penalty.parameters if r.name in values and is_rate(shown, r)]
-    said = ", ".join(f"$r = {latex(r)}/\\sigma^2 = {values[r.name] / noise**2:.4g}$" for r in rates)
+    names = ["r"] if len(rates) == 1 else [f"r_{k + 1}" for k in range(len(rates))]
+    plain_rates = [sp.Symbol(name) for name in names]
+    said = ", ".join(
+        f"${sp.latex(p)} = {latex(r)}/\\sigma^2 = {values[r.name] / noise**2:.4g}$"
+        for p, r in zip(plain_rates, rates, strict=True)
+    )
     return Step(
         "By Bayes $\\log p(z\\,|\\,x) = -\\|x - Dz\\|^2/(2\\sigma^2) + \\sum_i \\log p(z_i) + "
         "\\mathrm{const}$, so the most probable code (MAP) minimises $E(z) = \\tfrac12\\|x - "
@@ -204,7 +209,7 @@ def _bayes(prior, penalty, values, noise):
         lambda: check_bayes(prior, penalty, shown, values, noise),
         [
             sp.Eq(sp.Symbol("phi"), shown, evaluate=False),
-            *(sp.Eq(r, s**2 * sp.Symbol(f"r_{r.name}"), evaluate=False) for r in rates),
+            *(sp.Eq(r, s**2 * p, evaluate=False) for p, r in zip(plain_rates, rates, strict=True)),
             *domain(penalty),
         ],
     )
