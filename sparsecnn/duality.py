@@ -111,26 +111,24 @@ class NarrowAtoms:
         flat = residual.reshape(len(residual), -1)
         low, high = (b.reshape(-1)[self.tight] for b in (low, high))
         if mask is None:
-            patterns, which = [None], np.zeros(len(flat), dtype=int)
+            groups = [(slice(None), self._factors)]
         else:
             patterns, which = np.unique(mask.reshape(len(flat), -1), axis=0, return_inverse=True)
-        result, known = np.empty_like(flat), np.empty((3, len(flat)))
-        for k, observed in enumerate(patterns):
-            here = which.reshape(-1) == k
-            factors = self._factors if observed is None else self._factors_of(observed)
+            groups = [
+                (which.reshape(-1) == k, self._factors_of(observed))
+                for k, observed in enumerate(patterns)
+            ]
+        result = np.empty_like(flat)
+        for here, factors in groups:
             result[here] = factors.corrected(flat[here], low, high)
-            known[:, here] = np.array(factors.known)[:, None]
-        return result.reshape(residual.shape), functools.partial(self._moves, known)
+        return result.reshape(residual.shape), functools.partial(self._moves, groups)
 
-    def _moves(self, known, outside):
-        of_fixed, of_tight, size = known  # least singular values, and the tight atoms' norm
-        norms = np.linalg.norm(self.atoms, axis=1)
-        places = np.concatenate([self.fixed, self.tight])
-        left = outside[:, places] / np.where(norms > 0, norms, 1.0)
-        fixed, tight = left[:, : len(self.fixed)], left[:, len(self.fixed) :]
-        first = _over(np.linalg.norm(fixed, axis=1), of_fixed)
-        further = np.multiply(size, first, out=np.zeros_like(first), where=size > 0)
-        return first, first + _over(np.linalg.norm(tight, axis=1) + further, of_tight)
+    def _moves(self, groups, outside):
+        outside = outside[:, np.concatenate([self.fixed, self.tight])]
+        moves = np.empty((2, len(outside)))
+        for here, factors in groups:
+            moves[:, here] = factors.moves(outside[here], len(self.fixed))
+        return moves
 
     @functools.cached_property
     def _factors(self):
@@ -147,13 +145,23 @@ class _Factors:
     basis: np.ndarray
     tight: np.ndarray
     inverse: np.ndarray
-    norms: np.ndarray  # of the tight atoms
-    known: tuple
+    norms: np.ndarray  # of all of them
+    known: tuple  # least singular values of the fixed and of the tight, and the tight ones' norm
+
+    def moves(self, outside, n_fixed):
+        """How far exact signals are, see ``NarrowAtoms.corrected``."""
+        of_fixed, of_tight, size = self.known
+        left = outside / self.norms
+        first = _over(np.linalg.norm(left[:, :n_fixed], axis=1), of_fixed)
+        further = first * size if size > 0 else np.zeros_like(first)
+        rest = np.linalg.norm(left[:, n_fixed:], axis=1) + further
+        return np.stack([first, first + _over(rest, of_tight)])
 
     def corrected(self, flat, low, high):
         flat = flat - (flat @ self.basis) @ self.basis.T
         along = flat @ self.tight.T
-        return flat - (along - np.clip(along, low / self.norms, high / self.norms)) @ self.inverse.T
+        norms = self.norms[len(self.norms) - len(self.tight) :]
+        return flat - (along - np.clip(along, low / norms, high / norms)) @ self.inverse.T
 
 
 def _over(lengths, least):
@@ -176,7 +184,7 @@ def _factors(atoms, n_fixed):
     tight = unit[n_fixed:] - (unit[n_fixed:] @ basis) @ basis.T
     values = np.linalg.svd(tight, compute_uv=False)
     known = least, values.min(initial=1.0), values.max(initial=0.0)
-    return _Factors(basis, tight, np.linalg.pinv(tight, rcond=1e-9), norms[n_fixed:], known)
+    return _Factors(basis, tight, np.linalg.pinv(tight, rcond=1e-9), norms, known)
 
 
 def _has_rank(rows, rank):
@@ -253,6 +261,8 @@ def interior_point(dictionary, prior, observed=None, attained=True, resolution=0
         return zero if inside else dataclasses.replace(zero, status="boundary")
     if status == "boundary":
         return dataclasses.replace(point, narrow=narrow)
+    if status == "unknown" and resolution > 0:  # rates that drown may still leave nothing below
+        return interior_point(dictionary, prior, observed, attained)
     return dataclasses.replace(
         zero, status="empty" if status == "empty" and complete else "unknown"
     )
@@ -320,7 +330,7 @@ def _search_spaces(dictionary, observed, narrow):
         yield constant
     if pixels * int(np.prod(dictionary.code_shape)) <= _LP_NUMBERS:
         every = everything if observed is None else everything[observed.ravel()]
-        if has_fixed:
+        if has_fixed and len(every):
             flat = every.reshape(len(every), -1)
             basis = _factors(narrow.atoms * flat.any(axis=0), len(narrow.fixed)).basis
             every = (flat - (flat @ basis) @ basis.T).reshape(every.shape)

@@ -18,6 +18,8 @@ from .validation import ConvergenceWarning, InputError, InputTypeError, as_float
 _BLOCK_NUMBERS = 1 << 21
 #: A dual point may miss a constraint by so much of ``||u|| ||d||``: rounding of the projections.
 _DUAL_ROUNDING = 1e-13
+#: share of a sample's largest value below which a rate changes no digit of its energy
+_DROWNED = 1e-17
 #: Signals whose variation has less than this share of their energy are called uncentred.
 _OFFSET = 1e-5
 
@@ -322,7 +324,15 @@ class SparseCodingProblem:
         best = self._best_on_segment(start, residual, pull)
         if start.narrow is not None:
             best = np.maximum(best, self._corrected_value(start, residual, pull))
-        return best
+        return np.where(self._is_inside(start), best, -np.inf)
+
+    def _is_inside(self, start):
+        """Whether what the starting point is outside of its bounds drowns in each sample's data."""
+        codes = start.of_size(np.sqrt(_squares(self.x)))[1]
+        low, high = self.prior.dual_domain(codes)
+        outside = np.maximum(codes - high, low - codes).reshape(len(codes), -1).max(axis=1)
+        largest = np.abs(self.x).reshape(len(self.x), -1).max(axis=1)
+        return outside <= _DROWNED * largest
 
     def _corrected_value(self, start, residual, pull):
         """The same for the residual corrected for atoms whose rates leave hardly any room.

@@ -740,3 +740,11 @@ def test_no_sample_at_all_has_a_prox_too():
     for prior in (sc.TopK(3), sc.Laplace(0.1)):
         assert prior.prox(np.zeros((0, 5))).shape == (0, 5)
         assert prior.value(np.zeros((0, 5))).shape == (0,)
+
+
+def test_without_a_dead_zone_the_slope_at_zero_is_the_gain():
+    for alpha, gain in ((0.0, 1.0), (0.5, 0.5)):
+        prior = sc.SpikeSlab(0.0, 0.0, alpha)
+        slope, _ = prior.prox_vjp(np.zeros((1, 1)), 2.0, np.ones((1, 1)))
+        assert slope[0, 0] == gain
+    assert sc.SpikeSlab(0.1).prox_vjp(np.zeros((1, 1)), 1.0, np.ones((1, 1)))[0][0, 0] == 0

@@ -645,3 +645,46 @@ def test_a_gap_holds_beside_a_pole_that_has_no_slope(atom):
     for code in (0.5, 1e-3, 1.37e-13, 3e-20):
         true = problem.objective([[code]])[0] - least
         assert problem.dual_gap([[code]])[0] >= true * (1 - 1e-12)
+
+
+# -- samples of very different sizes, and rates that drown in some of them ---------------------
+@pytest.mark.parametrize("large, prior", [
+    (1e12, sc.AsymmetricLaplace(-1e-6, 1e-6)), (1e9, sc.AsymmetricLaplace(-1e-12, 1e-12)),
+    (1e9, sc.Exponential(-1e-12)),
+], ids=str)  # fmt: skip
+def test_a_rate_that_drowns_in_one_sample_is_seen_in_a_blank_one(large, prior):
+    problem = sc.SparseCodingProblem([[0.0], [large]], sc.Dictionary([[1.0]]), prior)
+    code = prior.prox([[0.0]])[0]
+    true = -problem.objective([code, code])[0]
+    assert true > 0 and problem.dual_gap(np.zeros((2, 1)))[0] >= true
+
+
+@pytest.mark.parametrize("x", [[1.0], [1e8], [1e10], [1e12], [1.0, 1e10]])
+def test_an_energy_without_minimum_is_refused_whatever_the_size_of_the_data(x):
+    dictionary, prior = sc.Dictionary([[1.0], [-1.0]]), sc.Exponential([-0.5, 0.1])
+    problem = sc.SparseCodingProblem(np.array(x)[:, None], dictionary, prior)
+    with pytest.raises(sc.InputError, match="unbounded below"):
+        sc.solve(problem)
+
+
+def test_samples_that_share_no_pixel_have_a_gap_too():
+    prior = sc.AsymmetricLaplace([0.0, 0.5], [0.0, 0.0])
+    x, dictionary = [[1.0, 2.0], [3.0, 1.0]], sc.Dictionary(np.eye(2))
+    problem = sc.SparseCodingProblem(x, dictionary, prior, [[0, 1], [1, 0]])
+    solution = sc.solve(problem)
+    np.testing.assert_allclose(solution.objective, 0.0, atol=1e-12)
+    gap = problem.dual_gap(np.zeros((2, 2)))
+    assert (np.isnan(gap) | (gap >= problem.objective(np.zeros((2, 2))) - 1e-12)).all()
+
+
+def test_an_atom_that_is_hardly_observed_moves_an_exact_signal_further():
+    """What rounding leaves is divided by the norm that is observed, not by the whole one."""
+    atoms = np.array([[1.0, 1e-12, 0.0], [0.0, 1.0, 0.3]])
+    problem = sc.SparseCodingProblem(
+        [[5.0, 1.0, 0.7]], sc.Dictionary(atoms), sc.Laplace([0.0, 0.2]), [[0, 1, 1]]
+    )
+    least = 0.0
+    for z in np.linspace(-2, 2, 4001):  # the first atom takes what is left of the second pixel
+        least = min(least or np.inf, 0.5 * (0.7 - 0.3 * z) ** 2 + 0.2 * abs(z))
+    for codes in ([[0.0, 0.0]], [[0.0, 1.0]], [[1e11, 0.5]]):
+        assert problem.dual_gap(codes)[0] >= problem.objective(codes)[0] - least - 1e-12

@@ -184,7 +184,10 @@ class SpikeSlab(_NonConvexPrior):
 
     def _partials(self, xp, v, step, z, kappa, lam, alpha):
         sign, gain = xp.sign(z), 1 / (1 + step * alpha)
-        return xp.abs(sign) * gain, {
+        moves = sign != 0
+        if not self.nonnegative:
+            moves = moves | (kappa + lam == 0)  # no dead zone
+        return xp.astype(moves, v.dtype) * gain, {
             "kappa": xp.zeros_like(v),
             "lam": -step * sign * gain,
             "alpha": -step * z * gain,
