@@ -11,6 +11,7 @@ from typing import NamedTuple
 import array_api_compat
 import numpy as np
 
+from .dictionaries import row_norms
 from .duality import interior_point, remembered_interior_point
 from .validation import ConvergenceWarning, InputError, InputTypeError, as_float_array
 
@@ -18,6 +19,8 @@ from .validation import ConvergenceWarning, InputError, InputTypeError, as_float
 _BLOCK_NUMBERS = 1 << 21
 #: A dual point may miss a constraint by so much of ``||u|| ||d||``: rounding of the projections.
 _DUAL_ROUNDING = 1e-13
+#: norms of atoms that differ by more than this get steps of their own
+_UNEQUAL = 4.0
 #: share of a sample's largest value below which a rate changes no digit of its energy
 _DROWNED = 1e-17
 #: Signals whose variation has less than this share of their energy are called uncentred.
@@ -38,8 +41,9 @@ class Certificate(NamedTuple):
         ``dual_gap / max(|E(z)|, |E(0)|)``, 0 where both are 0 (a prior without mass at 0 is
         measured at its prox of 0 instead).
     fixed_point_residual : array
-        ``||N^-1 L (z - prox(z - grad / L, 1 / L))|| / ||N^-1 D^T x||`` with the atoms' norms ``N``
-        (not divided where ``D^T x = 0``): 0 exactly at stationary points of the proximal step.
+        ``||N^-1 (z - prox(z - s grad, s)) / s|| / ||N^-1 D^T x||`` with the atoms' norms ``N``
+        (not divided where ``D^T x = 0``) and the step ``s = 1 / L`` (of a separable convex prior
+        ``1 / (L' N^2)`` where the norms are unequal): 0 exactly at stationary points.
     """
 
     objective: np.ndarray
@@ -261,15 +265,15 @@ class SparseCodingProblem:
         return _BlockCertificate(objective, excess, relative, moved, fidelity)
 
     def _relative_move(self, z, pull):
-        """``||L (z - prox(z + pull / L, 1 / L)) / ||d||||``, over ``||D^T x / ||d||||``.
+        """``||(z - prox(z + s pull, s)) / s / ||d||||``, over ``||D^T x / ||d||||``.
 
-        Divided by the norms of the atoms, so that it is a signal's size that no long atom drowns.
+        Divided by the norms of the atoms, so that it is a signal's size that no long atom drowns;
+        ``s`` is ``1 / L``, or of a convex prior each coefficient's own, which moves short atoms.
         """
-        lipschitz = self.dictionary.lipschitz
-        step = 1.0 / lipschitz if lipschitz > 0 else 1.0
+        step = convex_steps(self) if self.prior.is_convex else safe_step(self)
         norms = self.dictionary.atom_norms
         sizes = np.where(norms > 0, norms, 1.0)
-        moved = np.sqrt(_squares((z - self.prior.prox(z + step * pull, step)) / sizes)) / step
+        moved = np.sqrt(_squares((z - self.prior.prox(z + step * pull, step)) / step / sizes))
         reach = np.sqrt(_squares(self.projections() / sizes))
         return np.divide(moved, reach, out=moved, where=reach > 0)
 
@@ -556,3 +560,25 @@ def _check_alignment(prior, code_shape):
         prior.check_fits(code_shape)
     except InputError as error:
         raise InputError(f"prior does not fit the dictionary: {error}")
+
+
+def convex_steps(problem):
+    """The step of every coefficient: ``1 / lipschitz``, or its own where norms differ much.
+
+    With unit atoms of Lipschitz constant ``L'`` the steps ``1 / (L' ||d||^2)`` are safe for a
+    separable convex prior: they are ``1 / L'`` of the problem whose atoms have norm 1.
+    """
+    dictionary = problem.dictionary
+    norms = row_norms(dictionary.atoms.astype(np.float64))
+    used = norms[norms > 0]
+    if not problem.prior.is_separable or not used.size or used.max() < _UNEQUAL * used.min():
+        return safe_step(problem)
+    steps = 1.0 / (dictionary.normalised.lipschitz * np.where(norms > 0, norms, 1.0) ** 2)
+    steps = steps.reshape((1, -1) + (1,) * (len(dictionary.code_shape) - 1))
+    return np.broadcast_to(steps, (1, *dictionary.code_shape)).astype(dictionary.atoms.dtype)
+
+
+def safe_step(problem):
+    """``1 / lipschitz``, at most the inverse of the largest Gram eigenvalue (1 for zero atoms)."""
+    lipschitz = problem.dictionary.lipschitz
+    return float(np.float64(1.0) / lipschitz) if lipschitz > 0 else 1.0

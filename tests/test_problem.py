@@ -314,3 +314,11 @@ def test_only_observed_numbers_are_called_uncentred():
             warnings.simplefilter("always")
             sc.solve(sc.SparseCodingProblem(x + offset, dictionary, sc.Laplace(0.1), mask))
         assert len([w for w in caught if "offset" in str(w.message)]) == warned
+
+
+def test_the_residual_moves_a_short_atom_beside_a_long_one():
+    """A step of 1 / L changes no digit of a code of 100 whose atom is ten powers shorter."""
+    dictionary = sc.Dictionary([[1e6, 0.0], [0.0, 1e-4]])
+    problem = sc.SparseCodingProblem([[0.0, 1e-8]], dictionary, sc.Laplace(0.0))
+    assert problem.fixed_point_residual([[0.0, 100.0]])[0] > 1e5  # right is 1e-4
+    assert problem.fixed_point_residual([[0.0, 1e-4]])[0] < 1e-12

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 
+from ..problem import safe_step
 from ..validation import InputError, as_number
 from .base import Solver, refuse_unbounded
-from .proximal_gradient import safe_step
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,12 +8,10 @@ import dataclasses
 import array_api_compat
 import numpy as np
 
-from ..dictionaries import row_norms
+from ..problem import convex_steps, safe_step
 from ..validation import InputError, as_number
 from .base import Solver, refuse_unbounded
 
-#: norms of atoms that differ by more than this get steps of their own
-_UNEQUAL = 4.0
 #: so few codes, or at most twice an atom's entries, are multiplied by their Gram matrix
 _FEW = 256
 
@@ -167,25 +165,3 @@ class _Descent:
         if self._gram is not None:
             part._target = self._target[rows]
         return part
-
-
-def convex_steps(problem):
-    """The step of every coefficient: ``1 / lipschitz``, or its own where norms differ much.
-
-    With unit atoms of Lipschitz constant ``L'`` the steps ``1 / (L' ||d||^2)`` are safe for a
-    separable convex prior: they are ``1 / L'`` of the problem whose atoms have norm 1.
-    """
-    dictionary = problem.dictionary
-    norms = row_norms(dictionary.atoms.astype(np.float64))
-    used = norms[norms > 0]
-    if not problem.prior.is_separable or not used.size or used.max() < _UNEQUAL * used.min():
-        return safe_step(problem)
-    steps = 1.0 / (dictionary.normalised.lipschitz * np.where(norms > 0, norms, 1.0) ** 2)
-    steps = steps.reshape((1, -1) + (1,) * (len(dictionary.code_shape) - 1))
-    return np.broadcast_to(steps, (1, *dictionary.code_shape)).astype(dictionary.atoms.dtype)
-
-
-def safe_step(problem):
-    """``1 / lipschitz``, at most the inverse of the largest Gram eigenvalue (1 for zero atoms)."""
-    lipschitz = problem.dictionary.lipschitz
-    return float(np.float64(1.0) / lipschitz) if lipschitz > 0 else 1.0
