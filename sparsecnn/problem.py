@@ -358,7 +358,8 @@ class SparseCodingProblem:
             held[which] = True
             near = np.where(np.isfinite(move), move, 0.0)
             felt = along + np.sign(along) * norms * near.reshape(trailing)
-            felt = np.where(rounded & held.reshape(pull.shape[1:]), 0.0, felt)
+            inside = np.clip(along, low, high)
+            felt = np.where(rounded & held.reshape(pull.shape[1:]), inside, felt)
             cost = move * (np.sqrt(_squares(self.x)) + size + move)
             best = np.maximum(best, self._best_on_segment(start, signal, felt) - cost)
         return best
