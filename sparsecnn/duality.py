@@ -16,6 +16,8 @@ import numpy as np
 _LP_NUMBERS = 8_000_000
 #: largest matrix whose pseudo-inverse is taken to correct a dual point
 _TIGHT_NUMBERS = 1 << 20
+#: corrections of a dual point; each leaves the rounding of an inverse to the next
+_PASSES = 4
 #: multiplications that an exact rank may take
 _EXACT_WORK = 200_000
 _KEPT = 4
@@ -158,10 +160,16 @@ class _Factors:
         return np.stack([first, first + _over(rest, of_tight)])
 
     def corrected(self, flat, low, high):
-        flat = flat - (flat @ self.basis) @ self.basis.T
-        along = flat @ self.tight.T
         norms = self.norms[len(self.norms) - len(self.tight) :]
-        return flat - (along - np.clip(along, low / norms, high / norms)) @ self.inverse.T
+        low, high = low / norms, high / norms
+        # a little inside of the bounds, where there is room, so that rounding leaves nothing over
+        rounding = 100 * np.finfo(np.float64).eps * np.linalg.norm(flat, axis=1, keepdims=True)
+        margin = np.minimum(rounding, (high - low) / 4)
+        for _ in range(_PASSES):
+            flat = flat - (flat @ self.basis) @ self.basis.T
+            along = flat @ self.tight.T
+            flat = flat - (along - np.clip(along, low + margin, high - margin)) @ self.inverse.T
+        return flat
 
 
 def _over(lengths, least):
