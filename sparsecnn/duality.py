@@ -164,7 +164,7 @@ class _Factors:
         low, high = low / norms, high / norms
         # a little inside of the bounds, where there is room, so that rounding leaves nothing over
         rounding = 100 * np.finfo(np.float64).eps * np.linalg.norm(flat, axis=1, keepdims=True)
-        margin = np.minimum(rounding, (high - low) / 4)
+        margin = np.minimum(rounding, high / 4 - low / 4)
         for _ in range(_PASSES):
             flat = flat - (flat @ self.basis) @ self.basis.T
             along = flat @ self.tight.T

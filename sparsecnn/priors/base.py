@@ -533,7 +533,8 @@ class SeparablePrior(Prior):
         low, high = self._domain(*self._aligned(xp, direction))
         bound = xp.where(direction > 0, high, low)
         moving = direction != 0
-        room = xp.where(moving, bound - start, xp.inf) / xp.where(moving, direction, 1.0)
+        with np.errstate(over="ignore"):  # all of a tiny direction
+            room = xp.where(moving, bound - start, xp.inf) / xp.where(moving, direction, 1.0)
         room = xp.clip(xp.astype(room, direction.dtype), 0.0, 1.0)
         axes = tuple(range(1, room.ndim))
         return xp.min(room, axis=axes) if axes else room
