@@ -16,6 +16,13 @@ def _problem(rng, atoms=10, pixels=6):
     )
 
 
+def _layer(rng):
+    """A problem, its layer's output ``z``, ``||z||^2`` and ``||D z||^2``."""
+    problem = _problem(rng, atoms=20, pixels=6)
+    z = sc.ForwardTransform().solve(problem).codes
+    return problem, z, (z**2).sum(), (problem.dictionary.synthesize(z) ** 2).sum()
+
+
 def chapter(sign=1):
     """The chapter; ``sign=-1`` takes the gradient step uphill."""
 
@@ -59,9 +66,7 @@ def chapter(sign=1):
 
     def calibrated():
         def trial(rng):
-            problem = _problem(rng, atoms=20, pixels=6)
-            z = sc.ForwardTransform().solve(problem).codes
-            size, square = (z**2).sum(), (problem.dictionary.synthesize(z) ** 2).sum()
+            problem, z, size, square = _layer(rng)
             s = size / square if square else 0.0
             scales = np.append(s, np.linspace(0, 2, 201) * (s or 1.0))
             line = sc.SparseCodingProblem(
@@ -76,9 +81,7 @@ def chapter(sign=1):
 
     def louder():
         def trial(rng):
-            problem = _problem(rng, atoms=20, pixels=6)
-            z = sc.ForwardTransform().solve(problem).codes
-            size, square = (z**2).sum(), (problem.dictionary.synthesize(z) ** 2).sum()
+            problem, z, size, square = _layer(rng)
             change = float((problem.objective(z) - problem.objective(0 * z))[0])
             said = sign * (square / 2 - size)
             return abs(change - said), {"E(z) - E(0)": change, "||Dz||^2/2 - ||z||^2": said}

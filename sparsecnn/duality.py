@@ -21,6 +21,8 @@ _PASSES = 4
 #: multiplications that an exact rank may take
 _EXACT_WORK = 200_000
 _KEPT = 4
+#: masks whose factors are kept
+_KEPT_PATTERNS = 64
 #: rates below this share of the largest are met by correcting a dual point, not by scaling it
 _LITTLE_ROOM = 1e-2
 #: share of the resolution below which a rate changes no digit of an energy
@@ -106,18 +108,19 @@ class NarrowAtoms:
         -------
         signals : array, shape of ``residual``
         moves : callable
-            ``moves(outside)`` for what ``D^T`` of these signals is outside of the bounds, shape
-            (n_samples, n_codes): how far a signal is at most that is orthogonal to the fixed atoms
-            exactly, and one that respects the tight ones too; infinite where that is not known.
+            ``moves(outside)`` for how far ``D^T`` of these signals is outside of the bounds, shape
+            (n_samples, n_codes): pairs of places of atoms and, per sample, how far a signal is at
+            most that keeps to those (and the ones before) exactly; infinite where that is not
+            known. First the fixed ones, then the tight ones if there are any.
         """
         flat = residual.reshape(len(residual), -1)
         low, high = (b.reshape(-1)[self.tight] for b in (low, high))
         if mask is None:
-            groups = [(slice(None), self._factors)]
+            groups = [(slice(None), self._factors(np.ones(flat.shape[1], dtype=bool)))]
         else:
             patterns, which = np.unique(mask.reshape(len(flat), -1), axis=0, return_inverse=True)
             groups = [
-                (which.reshape(-1) == k, self._factors_of(observed))
+                (which.reshape(-1) == k, self._factors(observed))
                 for k, observed in enumerate(patterns)
             ]
         result = np.empty_like(flat)
@@ -126,18 +129,24 @@ class NarrowAtoms:
         return result.reshape(residual.shape), functools.partial(self._moves, groups)
 
     def _moves(self, groups, outside):
-        outside = outside[:, np.concatenate([self.fixed, self.tight])]
+        places = [self.fixed, self.tight] if len(self.tight) else [self.fixed]
+        outside = outside[:, np.concatenate(places)]
         moves = np.empty((2, len(outside)))
         for here, factors in groups:
             moves[:, here] = factors.moves(outside[here], len(self.fixed))
-        return moves
+        return list(zip(places, moves, strict=False))
 
-    @functools.cached_property
-    def _factors(self):
-        return self._factors_of(1.0)
-
-    def _factors_of(self, observed):
-        return _factors(self.atoms * observed, len(self.fixed))
+    def _factors(self, observed):
+        """The factors of the atoms where they are observed, of the last patterns kept."""
+        kept = self.__dict__.setdefault("_kept", {})
+        key = observed.tobytes()
+        found = kept.get(key)
+        if found is None:
+            found = _factors(self.atoms * observed, len(self.fixed))
+            if len(kept) >= _KEPT_PATTERNS:
+                kept.clear()
+            kept[key] = found
+        return found
 
 
 @dataclasses.dataclass(frozen=True)

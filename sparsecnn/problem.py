@@ -21,8 +21,8 @@ _BLOCK_NUMBERS = 1 << 21
 _DUAL_ROUNDING = 1e-13
 #: norms of atoms that differ by more than this get steps of their own
 _UNEQUAL = 4.0
-#: share of a sample's largest value below which a rate changes no digit of its energy
-_DROWNED = 1e-17
+#: share of a sample's largest value that changes no digit of its energy
+_UNSEEN = 1e-17
 #: Signals whose variation has less than this share of their energy are called uncentred.
 _OFFSET = 1e-5
 
@@ -260,7 +260,7 @@ class SparseCodingProblem:
         if stationarity:
             moved = self._relative_move(z, pull)
         if gap:
-            excess = np.maximum(objective - self._dual_value(z, residual, pull), 0.0)
+            excess = np.maximum(objective - self._dual_value(residual, pull), 0.0)
             relative = _relative(excess, objective, self._start_energy())
         return _BlockCertificate(objective, excess, relative, moved, fidelity)
 
@@ -316,7 +316,7 @@ class SparseCodingProblem:
         """Rates below this drown in the rounding errors of the data; a power of two."""
         return float(np.ldexp(1e-10, np.frexp(np.abs(self.x).max())[1]))
 
-    def _dual_value(self, codes, residual, pull):
+    def _dual_value(self, residual, pull):
         """Best dual value found on the segment from the interior point to the residual.
 
         Where rates are tiny, also to the residual corrected for them. ``-inf`` if none is feasible.
@@ -336,7 +336,7 @@ class SparseCodingProblem:
         low, high = self.prior.dual_domain(codes)
         outside = np.maximum(codes - high, low - codes).reshape(len(codes), -1).max(axis=1)
         largest = np.abs(self.x).reshape(len(self.x), -1).max(axis=1)
-        return outside <= _DROWNED * largest
+        return outside <= _UNSEEN * largest
 
     def _corrected_value(self, start, residual, pull):
         """The same for the residual corrected for atoms whose rates leave hardly any room.
@@ -344,22 +344,20 @@ class SparseCodingProblem:
         Rounding keeps it from being orthogonal to them. A signal that is, exactly, is so near that
         this costs it little; the other atoms get that much room.
         """
-        narrow, codes = start.narrow, int(np.prod(pull.shape[1:]))
-        low, high = (np.broadcast_to(b, (1, *pull.shape[1:]))
-                     for b in self.prior.dual_domain(pull[:1]))  # fmt: skip
+        narrow, code_shape = start.narrow, pull.shape[1:]
+        low, high = (np.broadcast_to(b, (1, *code_shape)) for b in self.prior.dual_domain(pull[:1]))
         signal, moves = narrow.corrected(residual, self.mask, low, high)
-        along, trailing = self.dictionary.analyze(signal), (-1,) + (1,) * (pull.ndim - 1)
-        outside = np.maximum(along - high, low - along).clip(0.0)
+        along, trailing = self.dictionary.analyze(signal), (-1,) + (1,) * len(code_shape)
+        inside = np.clip(along, low, high)
+        outside = np.abs(along - inside)
         size, norms = np.sqrt(_squares(signal)), self.dictionary.atom_norms
         rounded = outside <= _DUAL_ROUNDING * size.reshape(trailing) * norms
-        best, held = np.full(len(pull), -np.inf), np.zeros(codes, dtype=bool)
-        places = (narrow.fixed, narrow.tight)
-        for which, move in zip(places, moves(outside.reshape(-1, codes)), strict=True):
-            held[which] = True
+        best, held = np.full(len(pull), -np.inf), np.zeros(code_shape, dtype=bool)
+        for which, move in moves(outside.reshape(len(pull), -1)):
+            held.reshape(-1)[which] = True
             near = np.where(np.isfinite(move), move, 0.0)
             felt = along + np.sign(along) * norms * near.reshape(trailing)
-            inside = np.clip(along, low, high)
-            felt = np.where(rounded & held.reshape(pull.shape[1:]), inside, felt)
+            felt = np.where(rounded & held, inside, felt)
             cost = move * (np.sqrt(_squares(self.x)) + size + move)
             best = np.maximum(best, self._best_on_segment(start, signal, felt) - cost)
         return best

@@ -86,9 +86,10 @@ def _supremum(curve, v):
         here = ~unreached & ~(sign * (curve.slope(at) - v) >= 0)
         beyond |= here
         # between an end without a slope and a point beside it phi lies above the tangent there
-        rest = v * at - curve.value(at) + (v - curve.slope(at)) * (end - at)
+        terms = v * at, -curve.value(at), (v - curve.slope(at)) * (end - at)
+        rest = sum(terms) + _ROUNDING * sum(map(np.abs, terms))
         here &= at != end
-        found[here] = np.where(np.isnan(rest), np.inf, rest + _ROUNDING * np.abs(v * at))[here]
+        found[here] = np.where(np.isnan(rest), np.inf, rest)[here]
     inside = ~(unreached | beyond)
     a, b = _slope_inverse(curve, v[inside], low[inside], high[inside])
     z = 0.5 * (a + b)

@@ -99,3 +99,8 @@ def numeric(expression, arguments):
         return np.broadcast_to(np.asarray(value, dtype=np.float64), np.shape(first))
 
     return evaluate
+
+
+def bound(function, arguments):
+    """A function of ``z`` and parameters, at these parameters."""
+    return lambda z: function(z, *arguments)

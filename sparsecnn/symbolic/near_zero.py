@@ -12,7 +12,7 @@ import mpmath
 import numpy as np
 import sympy as sp
 
-from .evaluation import SYMBOLS, Z, numeric
+from .evaluation import SYMBOLS, Z, bound, numeric
 
 #: where a formula is tried, and its relative error there that is let pass
 _TRIED, _PASSED = (1e-3, 1e-7, 1e-15, 1e-40), 1e-13
@@ -40,19 +40,19 @@ def steadied(expression, symbols, arguments, low, high):
     -------
     callable
     """
-    function = _bound(numeric(expression, symbols), arguments)
+    function = bound(numeric(expression, symbols), arguments)
     if not low <= 0 <= high or expression.is_polynomial(Z) or function(np.zeros(1))[0] != 0:
         return function
     sides = [(sign, abs(end)) for sign, end in ((-1, low), (1, high)) if end]
     points = np.array([sign * min(place, 0.5 * end) for sign, end in sides for place in _TRIED])
     try:
         with SYMBOLS, mpmath.workdps(_DIGITS), np.errstate(all="ignore"):
-            exact = _bound(_precise(expression, symbols), arguments)
+            exact = bound(_precise(expression, symbols), arguments)
             if _agree(function(points), exact, points, _PASSED):
                 return function
             series = _taylor(exact)
+            terms = [float(c) for c in series[::-1]]
             for radius in _radii(series):
-                terms = [float(c) for c in series[::-1]]
                 points = np.array([s * share * min(radius, e) for s, e in sides
                                    for share in (0.99, 0.6, 0.01)])  # fmt: skip
                 if _agree(np.polyval(terms, points), exact, points, _AGREED):
@@ -102,7 +102,3 @@ def _agree(found, exact, points, tolerance):
 @functools.lru_cache(maxsize=512)
 def _precise(expression, symbols):
     return sp.lambdify(symbols, expression, "mpmath")
-
-
-def _bound(function, arguments):
-    return lambda z: function(z, *arguments)

@@ -17,7 +17,7 @@ import sympy as sp
 from ..validation import InputError, as_float
 from .bounded import limit, without_square_root
 from .envelope import Curve, Envelope
-from .evaluation import SYMBOLS, Z, number, numeric, tidy
+from .evaluation import SYMBOLS, Z, bound, number, numeric, tidy
 from .grid import parts_of, points_of
 from .near_zero import steadied
 from .parser import names_in, parse, symbol
@@ -216,10 +216,10 @@ class Penalty:
                 value, slope = (
                     steadied(e, symbols, arguments, low, high) for e in (piece.value, piece.slope)
                 )
-                curvature = _bound(numeric(piece.curvature, symbols), arguments)
+                curvature = bound(numeric(piece.curvature, symbols), arguments)
                 affine = not piece.curvature.has(Z)
                 curve = Curve(low, high, value, slope, curvature, slopes, affine)
-                looks = (_bound(f, arguments) for f in parts_of(piece.value, Z, self.parameters))
+                looks = (bound(f, arguments) for f in parts_of(piece.value, Z, self.parameters))
                 points = points_of(curve, *looks)
                 curves.append(dataclasses.replace(curve, points=points, end_values=limits))
             whole = self.expression.xreplace(none)
@@ -463,10 +463,6 @@ def _at_end(piece, end, order, values):
         return _real(number(found, values))
     except TypeError:
         return np.nan
-
-
-def _bound(function, arguments):
-    return lambda z: function(z, *arguments)
 
 
 def _scaled(function, step):
